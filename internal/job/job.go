@@ -1,0 +1,137 @@
+// Package job holds the nouns of the engine: what a user submits, the states
+// it goes through and what comes out of it.
+package job
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
+)
+
+// Spec is what a user submits (JSON or YAML, snake_case, unknown keys refused).
+type Spec struct {
+	Name           string            `json:"name,omitempty"`
+	VMPath         string            `json:"vm_path,omitempty"`
+	Provider       string            `json:"provider,omitempty"`    // default vsphere
+	Format         string            `json:"format,omitempty"`      // ova, ovf, vmdk, qcow2, raw; default ova
+	OutputPath     string            `json:"output_path,omitempty"` // below a configured root
+	Priority       Priority          `json:"priority,omitempty"`
+	Compress       *bool             `json:"compress,omitempty"`          // qcow2: default true
+	Compression    string            `json:"compression,omitempty"`       // qcow2: zlib (default), zstd
+	CompressionLvl int               `json:"compression_level,omitempty"` // 0: default
+	Verify         string            `json:"verify,omitempty"`            // full (default), none
+	Transport      string            `json:"transport,omitempty"`         // auto (default), range, nfc
+	ExcludeDisks   []string          `json:"exclude_disks,omitempty"`     // keys or labels
+	PowerOff       bool              `json:"power_off,omitempty"`
+	MaxAttempts    int               `json:"max_attempts,omitempty"` // default 3
+	Timeout        string            `json:"timeout,omitempty"`      // Go duration; none by default
+	NotBefore      *time.Time        `json:"not_before,omitempty"`
+	Labels         map[string]string `json:"labels,omitempty"`
+}
+
+// State of a job.
+type State string
+
+// The states: pending → running → completed | failed | cancelled, with
+// cancelling between a cancel request on a running job and its settlement.
+const (
+	Pending    State = "pending"
+	Running    State = "running"
+	Cancelling State = "cancelling"
+	Completed  State = "completed"
+	Failed     State = "failed"
+	Cancelled  State = "cancelled"
+)
+
+// Final tells whether nothing can follow the state.
+func (s State) Final() bool { return s == Completed || s == Failed || s == Cancelled }
+
+// Priority of a job.
+type Priority string
+
+// The priorities; Normal is the default.
+const (
+	Critical Priority = "critical"
+	High     Priority = "high"
+	Normal   Priority = "normal"
+	Low      Priority = "low"
+)
+
+// Job is one submitted job as the store keeps it.
+type Job struct {
+	ID           string          `json:"id"` // sortable by time of submission (UUIDv7)
+	Tenant       string          `json:"tenant"`
+	Spec         Spec            `json:"spec"`
+	State        State           `json:"status"`
+	Priority     Priority        `json:"priority"`
+	WaitReason   string          `json:"wait_reason,omitempty"` // slot, not_before
+	Attempt      int             `json:"attempt"`               // attempts begun, from 1
+	MaxAttempts  int             `json:"max_attempts"`
+	Epoch        int64           `json:"-"` // fencing number: +1 at each claim
+	Node         string          `json:"node,omitempty"`
+	SubmittedAt  time.Time       `json:"submitted_at"`
+	StartedAt    *time.Time      `json:"started_at,omitempty"`
+	FinishedAt   *time.Time      `json:"finished_at,omitempty"`
+	NotBefore    *time.Time      `json:"not_before,omitempty"`
+	Progress     *Progress       `json:"progress,omitempty"`
+	Error        *Failure        `json:"error,omitempty"`
+	CancelReason string          `json:"cancel_reason,omitempty"`
+	Artifacts    []Artifact      `json:"artifacts,omitempty"`
+	Receipt      json.RawMessage `json:"receipt,omitempty"`
+}
+
+// Failure is an error as a job keeps and shows it.
+type Failure struct {
+	Kind    string `json:"kind"`
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message"`
+	Fix     string `json:"fix,omitempty"`
+}
+
+// FailureOf makes what is shown of an error.
+func FailureOf(err error) *Failure {
+	e := fault.As(err)
+	if e == nil {
+		return nil
+	}
+	return &Failure{Kind: e.Kind.String(), Code: e.Code, Message: e.Msg, Fix: e.Fix}
+}
+
+// Artifact is a file that a step made.
+type Artifact struct {
+	Name   string `json:"name"`
+	URL    string `json:"url"`
+	Path   string `json:"path,omitempty"`
+	Format string `json:"format"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256,omitempty"`
+}
+
+// Progress is the last known state of a running job; it is not an event.
+type Progress struct {
+	Phase         string         `json:"phase"` // preparing, copying, verifying, publishing, cleaning
+	Percent       float64        `json:"percent"`
+	BytesRead     int64          `json:"bytes_read"`  // logical bytes passed, zero runs included
+	BytesTotal    int64          `json:"bytes_total"` // sum of the disks' capacities
+	BytesWritten  int64          `json:"bytes_written"`
+	BytesZero     int64          `json:"bytes_skipped_zero"`
+	BytesTransfer int64          `json:"bytes_transferred"` // read from the source over the wire
+	Rate          float64        `json:"rate_bytes_per_second"`
+	ETA           float64        `json:"eta_seconds"` // -1: unknown
+	LimitedBy     string         `json:"limited_by,omitempty"`
+	Disks         []DiskProgress `json:"disks,omitempty"`
+	UpdatedAt     time.Time      `json:"updated_at"`
+}
+
+// DiskProgress is the progress of one disk.
+type DiskProgress struct {
+	Key        string  `json:"key"`
+	Name       string  `json:"name"`
+	Transport  string  `json:"transport,omitempty"`
+	BytesRead  int64   `json:"bytes_read"`
+	BytesTotal int64   `json:"bytes_total"`
+	Rate       float64 `json:"rate_bytes_per_second"`
+	ETA        float64 `json:"eta_seconds"`
+	Done       bool    `json:"done"`
+}
