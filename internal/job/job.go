@@ -4,6 +4,8 @@ package job
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -44,6 +46,17 @@ const (
 	Cancelled  State = "cancelled"
 )
 
+var states = [...]State{Pending, Running, Cancelling, Completed, Failed, Cancelled}
+
+// States lists all states.
+func States() []State { return slices.Clone(states[:]) }
+
+// StateNames lists all states for a message.
+func StateNames() string { return join(states[:]) }
+
+// Valid tells whether s is a state.
+func (s State) Valid() bool { return slices.Contains(states[:], s) }
+
 // Final tells whether nothing can follow the state.
 func (s State) Final() bool { return s == Completed || s == Failed || s == Cancelled }
 
@@ -58,6 +71,25 @@ const (
 	Low      Priority = "low"
 )
 
+var priorities = [...]Priority{Critical, High, Normal, Low}
+
+// PriorityNames lists all priorities for a message.
+func PriorityNames() string { return join(priorities[:]) }
+
+// Valid tells whether p is a priority.
+func (p Priority) Valid() bool { return slices.Contains(priorities[:], p) }
+
+func join[T ~string](names []T) string {
+	var b strings.Builder
+	for i, n := range names {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(string(n))
+	}
+	return b.String()
+}
+
 // Job is one submitted job as the store keeps it.
 type Job struct {
 	ID           string          `json:"id"` // sortable by time of submission (UUIDv7)
@@ -69,6 +101,7 @@ type Job struct {
 	Attempt      int             `json:"attempt"`               // attempts begun, from 1
 	MaxAttempts  int             `json:"max_attempts"`
 	Epoch        int64           `json:"-"` // fencing number: +1 at each claim
+	Seq          int64           `json:"-"` // order of submission, given by the store
 	Node         string          `json:"node,omitempty"`
 	SubmittedAt  time.Time       `json:"submitted_at"`
 	StartedAt    *time.Time      `json:"started_at,omitempty"`

@@ -1,0 +1,46 @@
+// Package event holds the facts that the engine appends to its log, one for
+// each change of a job's state, in the transaction that makes the change.
+package event
+
+import (
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/job"
+)
+
+// Kind names what happened.
+type Kind string
+
+// The kinds, one for each transition of the state table and one for the birth.
+const (
+	Submitted   Kind = "job.submitted"
+	Started     Kind = "job.started"
+	Retrying    Kind = "job.retrying"
+	Interrupted Kind = "job.interrupted"
+	Cancelling  Kind = "job.cancelling"
+	Completed   Kind = "job.completed"
+	Failed      Kind = "job.failed"
+	Cancelled   Kind = "job.cancelled"
+)
+
+// Event is one appended fact. Seq ascends over the whole log in commit order.
+type Event struct {
+	Seq    int64     `json:"seq"`
+	JobID  string    `json:"job_id"`
+	Tenant string    `json:"tenant"`
+	Kind   Kind      `json:"kind"`
+	Actor  string    `json:"actor"` // a principal's name, or node:<name>
+	Time   time.Time `json:"time"`
+	Data   Data      `json:"data"`
+}
+
+// Data is what an event tells besides its kind.
+type Data struct {
+	State     job.State    `json:"status"`         // the state after the event
+	From      job.State    `json:"from,omitempty"` // the state before
+	Attempt   int          `json:"attempt"`
+	Node      string       `json:"node,omitempty"`
+	Reason    string       `json:"reason,omitempty"`
+	NotBefore *time.Time   `json:"not_before,omitempty"`
+	Error     *job.Failure `json:"error,omitempty"`
+}

@@ -1,0 +1,72 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/event"
+	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/tenant"
+)
+
+// Store keeps the jobs. Whatever it hands out is bound to a scope: another
+// tenant's job is NotFound.
+type Store interface {
+	// Reader reads the scope's data, without a transaction.
+	Reader(s tenant.Scope) Reader
+	// Update runs fn in one transaction. When it returns nil, everything that fn
+	// did is durable; when it returns fn's error, nothing of it happened. Any
+	// other error means that the outcome is unknown (kind Unavailable): ask
+	// again with the same idempotency key. fn must not block and must not keep
+	// tx.
+	Update(ctx context.Context, s tenant.Scope, fn func(tx Tx) error) error
+}
+
+// Reader reads one tenant's data.
+type Reader interface {
+	// Job returns one job. Kind NotFound.
+	Job(ctx context.Context, id string) (job.Job, error)
+	// Jobs returns the jobs that match, newest first, at most q.Limit of them,
+	// all with Seq < before if before is not 0.
+	Jobs(ctx context.Context, q Query, before int64) ([]job.Job, error)
+	// Count counts the jobs that match and stops at limit.
+	Count(ctx context.Context, q Query, limit int64) (int64, error)
+	// Events returns the events of a job with Seq > after, in order.
+	Events(ctx context.Context, jobID string, after int64, limit int) ([]event.Event, error)
+	// Backlog counts the jobs by state and tells since when the oldest job that
+	// could run waits (zero: none does).
+	Backlog(ctx context.Context) (byState map[job.State]int64, oldest time.Time, err error)
+}
+
+// Tx changes one tenant's data within a transaction.
+type Tx interface {
+	// Insert stores a new pending job and its event. It sets Seq.
+	Insert(j *job.Job) error
+	// Cancel moves a job along the state table by job.Cancel or job.Abandon, and
+	// changes nothing about one that is final or cancelling. Kind NotFound.
+	Cancel(id, reason string) (j job.Job, changed bool, err error)
+	// Replay returns what Remember stored under the key, if it did.
+	Replay(key string) (digest, answer []byte, found bool, err error)
+	// Remember stores the answer to a request under its idempotency key.
+	Remember(key string, digest, answer []byte) error
+}
+
+// Validator checks what only the executor of a job knows (the provider exists,
+// the format can be written, the path lies below a configured root) without
+// touching the network. Kinds: Invalid, Unprocessable, Denied.
+type Validator interface {
+	Validate(ctx context.Context, s job.Spec) error
+}
+
+// Feed wakes who waits for a change. The channel gets a token after each commit
+// that touched the topic; tokens coalesce, so look at the store after each.
+// stop must be called. A token may be missed across machines: poll as well.
+type Feed interface {
+	Watch(topic event.Topic) (wake <-chan struct{}, stop func())
+}
+
+// Pool tells about the workers.
+type Pool interface {
+	// Workers returns how many jobs can run at once here, and how many do.
+	Workers() (size, busy int)
+}
