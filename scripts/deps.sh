@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that hold the given commands, and says so.
+# Without root it prints the one command to run instead.
+#   scripts/deps.sh qemu-img qemu-system-x86_64 …
+set -euo pipefail
+
+package_of() {
+	case "$1" in
+	qemu-img) echo qemu-utils ;;
+	qemu-system-x86_64) echo "qemu-system-x86 seabios" ;;
+	mkfs.xfs) echo xfsprogs ;;
+	mkfs.ext4) echo e2fsprogs ;;
+	gcc) echo "gcc libc6-dev" ;; # the race detector needs cgo
+	strace | openssl | tmux | tar | virt-v2v) echo "$1" ;;
+	*) echo "deps.sh: no package known for $1" >&2; exit 2 ;;
+	esac
+}
+
+missing=()
+for tool in "$@"; do
+	if ! PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null 2>&1; then
+		read -ra names <<<"$(package_of "$tool")"
+		missing+=("${names[@]}")
+	fi
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+install=(apt-get install --yes --no-install-recommends "${missing[@]}")
+if ! command -v apt-get >/dev/null 2>&1; then
+	echo "Missing: ${missing[*]} (names of Debian packages). This system has no apt-get: install them with its own package manager." >&2
+	exit 1
+fi
+if [ "$(id -u)" -ne 0 ]; then
+	printf 'Missing packages. Run this, then try again:\n\n    sudo apt-get update && sudo %s\n\n' "${install[*]}" >&2
+	exit 1
+fi
+echo "Installing: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq >/dev/null
+"${install[@]}" -qq >/dev/null
