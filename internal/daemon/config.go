@@ -1,0 +1,219 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/provider/vsphere"
+	"github.com/hypersdk/hypersdk/internal/secret"
+)
+
+// DefaultConfigPath is read if it exists and no other file is named.
+const DefaultConfigPath = "/etc/hypersdk/config.yaml"
+
+// Config is the daemon's configuration: a strict YAML file, each key of which
+// HYPERVISORD_SECTION__KEY in the environment overrides.
+type Config struct {
+	Listen   string        `yaml:"listen"`    // address of the API; loopback by default
+	StateDir string        `yaml:"state_dir"` // database, keys; owned by one daemon
+	Output   OutputConfig  `yaml:"output"`
+	Workers  int           `yaml:"workers"` // jobs that run at once
+	Log      LogConfig     `yaml:"log"`
+	Auth     AuthConfig    `yaml:"auth"`
+	VSphere  VSphereConfig `yaml:"vsphere"`
+}
+
+// OutputConfig says where exports may go.
+type OutputConfig struct {
+	// Roots are the directories below which output_path must lie; a relative
+	// output_path is below the first.
+	Roots []string `yaml:"roots"`
+}
+
+// LogConfig says what is logged and how.
+type LogConfig struct {
+	Level  string `yaml:"level"`  // debug, info, warn, error
+	Format string `yaml:"format"` // json, text
+}
+
+// AuthConfig says who may call the API.
+type AuthConfig struct {
+	// Disabled lets everybody in who reaches the address. Only for loopback.
+	Disabled bool `yaml:"disabled"`
+	// KeyFile holds the API key; made at the first start if it does not exist.
+	// Default: api.key in state_dir.
+	KeyFile string `yaml:"key_file"`
+}
+
+// VSphereConfig is the connection to vCenter. GOVC_URL, GOVC_USERNAME,
+// GOVC_PASSWORD and GOVC_INSECURE fill what is empty here.
+type VSphereConfig struct {
+	URL          string        `yaml:"url"`
+	Username     string        `yaml:"username"`
+	Password     secret.Secret `yaml:"password"`
+	PasswordFile string        `yaml:"password_file"`
+	CAFile       string        `yaml:"ca_file"`
+	Thumbprint   string        `yaml:"thumbprint"`
+	Insecure     bool          `yaml:"insecure"`
+	Connections  int           `yaml:"connections"`  // parallel Range requests per disk
+	HostStreams  int           `yaml:"host_streams"` // NFC streams per ESXi host
+	IdleTimeout  time.Duration `yaml:"idle_timeout"` // of a transfer that delivers nothing
+}
+
+// DefaultConfig is what holds without a file.
+func DefaultConfig() Config {
+	return Config{
+		Listen:   "127.0.0.1:8080",
+		StateDir: "/var/lib/hypersdk",
+		Workers:  max(2, runtime.GOMAXPROCS(0)),
+		Log:      LogConfig{Level: "info", Format: "json"},
+	}
+}
+
+// Load reads the configuration: defaults, then the file (path "" means
+// DefaultConfigPath if it is there), then the environment. Kind Invalid names
+// every wrong key with its line.
+func Load(path string, env vsphere.Lookup, environ []string) (Config, error) {
+	c := DefaultConfig()
+	text, err := readConfig(path)
+	if err != nil {
+		return c, err
+	}
+	if len(text) > 0 {
+		if err := yaml.Load(text, &c, yaml.WithKnownFields()); err != nil {
+			return c, &fault.Error{Kind: fault.Invalid, Code: "HX-CONF-001", Err: err,
+				Msg: "the configuration is not valid: " + yamlReason(err),
+				Fix: "correct the file; `hypervisord config show` prints every key with its default"}
+		}
+	}
+	if err := overlay(&c, environ); err != nil {
+		return c, err
+	}
+	if err := c.VSphere.complete(env); err != nil {
+		return c, err
+	}
+	c.complete()
+	return c, c.check()
+}
+
+func readConfig(path string) ([]byte, error) {
+	name := path
+	if name == "" {
+		name = DefaultConfigPath
+	}
+	text, err := os.ReadFile(name)
+	if path == "" && errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return text, fault.Wrap(err, fault.Invalid, "HX-CONF-002", "the configuration "+name+" cannot be read", "check --config and the file's permissions")
+}
+
+// yamlReason keeps the lines of the decoder's error, without values: a value may
+// be a password in the wrong place.
+func yamlReason(err error) string {
+	var many *yaml.LoadErrors
+	var one *yaml.LoadError
+	var found []*yaml.LoadError
+	switch {
+	case errors.As(err, &many):
+		found = many.Errors
+	case errors.As(err, &one):
+		found = []*yaml.LoadError{one}
+	default:
+		return "it is not one YAML document"
+	}
+	out := make([]string, len(found))
+	for i, e := range found {
+		out[i] = fmt.Sprintf("line %d: %s", e.Mark.Line, quoted.ReplaceAllString(e.Message, "a value"))
+	}
+	return strings.Join(out, "; ")
+}
+
+var quoted = regexp.MustCompile("`[^`]*`")
+
+// complete fills what depends on other keys.
+func (c *Config) complete() {
+	if len(c.Output.Roots) == 0 {
+		c.Output.Roots = []string{filepath.Join(c.StateDir, "exports")}
+	}
+	if c.Auth.KeyFile == "" {
+		c.Auth.KeyFile = filepath.Join(c.StateDir, "api.key")
+	}
+}
+
+func (c *Config) check() error {
+	var wrong []string
+	host, _, err := net.SplitHostPort(c.Listen)
+	switch ip := net.ParseIP(host); {
+	case err != nil:
+		wrong = append(wrong, fmt.Sprintf("listen: %q is not HOST:PORT", c.Listen))
+	case c.Auth.Disabled && (ip == nil || !ip.IsLoopback()) && host != "localhost":
+		wrong = append(wrong, "auth.disabled: only with a loopback listen address")
+	}
+	if c.Workers < 1 || c.Workers > 256 {
+		wrong = append(wrong, "workers: 1 to 256")
+	}
+	for _, root := range c.Output.Roots {
+		if !filepath.IsAbs(root) {
+			wrong = append(wrong, fmt.Sprintf("output.roots: %q is not an absolute path", root))
+		}
+	}
+	if !filepath.IsAbs(c.StateDir) {
+		wrong = append(wrong, fmt.Sprintf("state_dir: %q is not an absolute path", c.StateDir))
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return fault.New(fault.Invalid, "HX-CONF-003", "the configuration is not valid: "+strings.Join(wrong, "; "), "correct these keys")
+}
+
+// complete reads the password's file and fills the rest from GOVC_*.
+func (v *VSphereConfig) complete(env vsphere.Lookup) error {
+	if v.PasswordFile != "" {
+		text, err := os.ReadFile(v.PasswordFile)
+		if err != nil {
+			return fault.Wrap(err, fault.Invalid, "HX-CONF-004", "vsphere.password_file cannot be read", "check the path and the file's permissions")
+		}
+		v.Password = secret.New(strings.TrimRight(string(text), "\r\n"))
+	}
+	if v.URL != "" && v.Username != "" && !v.Password.Empty() {
+		return nil
+	}
+	govc, err := vsphere.FromEnv(env)
+	if err != nil {
+		return err
+	}
+	if v.URL == "" {
+		v.URL, v.Insecure = govc.URL, v.Insecure || govc.Insecure
+	}
+	if v.Username == "" {
+		v.Username = govc.Username
+	}
+	if v.Password.Empty() {
+		v.Password = govc.Password
+	}
+	if v.CAFile == "" {
+		v.CAFile = govc.CAFile
+	}
+	return nil
+}
+
+// provider is the form that the provider takes.
+func (v *VSphereConfig) provider() vsphere.Config {
+	return vsphere.Config{
+		URL: v.URL, Username: v.Username, Password: v.Password,
+		CAFile: v.CAFile, Thumbprint: v.Thumbprint, Insecure: v.Insecure,
+		Connections: v.Connections, HostStreams: v.HostStreams, IdleTimeout: v.IdleTimeout,
+	}
+}
