@@ -70,6 +70,13 @@ type Blocker struct {
 	Fatal bool   `json:"fatal"`
 }
 
+// The transports of a disk's content.
+const (
+	TransportAuto  = "auto"
+	TransportRange = "range" // parallel Range reads of the datastore file; resumable
+	TransportNFC   = "nfc"   // one stream of an NFC lease; restarts from its begin
+)
+
 // OpenOptions say how to freeze a VM.
 type OpenOptions struct {
 	JobID        string

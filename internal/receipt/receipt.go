@@ -54,7 +54,8 @@ type VM struct {
 type Disk struct {
 	Key       string `json:"key"`
 	Name      string `json:"name"`
-	File      string `json:"file"` // which of Files holds it
+	File      string `json:"file"`             // which of Files holds it
+	Member    string `json:"member,omitempty"` // inside an OVA
 	Size      int64  `json:"size_bytes"`
 	Root      Root   `json:"root"` // RFC 9162 Merkle root over 64 KiB leaves
 	RangeSize int64  `json:"range_bytes"`
@@ -64,8 +65,7 @@ type Disk struct {
 	Transport string       `json:"transport"`
 	ChangeID  string       `json:"change_id,omitempty"`
 	Origin    *disk.Origin `json:"origin,omitempty"` // the source's own checksum, compared
-	// Resumed counts the interruptions that the copy survived.
-	Resumed int `json:"resumed,omitempty"`
+
 }
 
 // File is one written file.
