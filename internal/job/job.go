@@ -4,8 +4,6 @@ package job
 
 import (
 	"encoding/json"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -32,64 +30,6 @@ type Spec struct {
 	Labels         map[string]string `json:"labels,omitempty"`
 }
 
-// State of a job.
-type State string
-
-// The states: pending → running → completed | failed | cancelled, with
-// cancelling between a cancel request on a running job and its settlement.
-const (
-	Pending    State = "pending"
-	Running    State = "running"
-	Cancelling State = "cancelling"
-	Completed  State = "completed"
-	Failed     State = "failed"
-	Cancelled  State = "cancelled"
-)
-
-var states = [...]State{Pending, Running, Cancelling, Completed, Failed, Cancelled}
-
-// States lists all states.
-func States() []State { return slices.Clone(states[:]) }
-
-// StateNames lists all states for a message.
-func StateNames() string { return join(states[:]) }
-
-// Valid tells whether s is a state.
-func (s State) Valid() bool { return slices.Contains(states[:], s) }
-
-// Final tells whether nothing can follow the state.
-func (s State) Final() bool { return s == Completed || s == Failed || s == Cancelled }
-
-// Priority of a job.
-type Priority string
-
-// The priorities; Normal is the default.
-const (
-	Critical Priority = "critical"
-	High     Priority = "high"
-	Normal   Priority = "normal"
-	Low      Priority = "low"
-)
-
-var priorities = [...]Priority{Critical, High, Normal, Low}
-
-// PriorityNames lists all priorities for a message.
-func PriorityNames() string { return join(priorities[:]) }
-
-// Valid tells whether p is a priority.
-func (p Priority) Valid() bool { return slices.Contains(priorities[:], p) }
-
-func join[T ~string](names []T) string {
-	var b strings.Builder
-	for i, n := range names {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(string(n))
-	}
-	return b.String()
-}
-
 // Job is one submitted job as the store keeps it.
 type Job struct {
 	ID           string          `json:"id"` // sortable by time of submission (UUIDv7)
@@ -100,7 +40,7 @@ type Job struct {
 	WaitReason   string          `json:"wait_reason,omitempty"` // slot, not_before
 	Attempt      int             `json:"attempt"`               // attempts begun, from 1
 	MaxAttempts  int             `json:"max_attempts"`
-	Epoch        int64           `json:"-"` // fencing number: +1 at each claim
+	Epoch        int64           `json:"-"` // fencing number: rises whenever the job changes hands
 	Seq          int64           `json:"-"` // order of submission, given by the store
 	Node         string          `json:"node,omitempty"`
 	SubmittedAt  time.Time       `json:"submitted_at"`

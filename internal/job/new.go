@@ -23,6 +23,6 @@ func (s Spec) WithDefaults() Spec {
 func New(id, tenant string, s Spec, now time.Time) Job {
 	return Job{
 		ID: id, Tenant: tenant, Spec: s, State: Pending, Priority: s.Priority,
-		MaxAttempts: s.MaxAttempts, SubmittedAt: now.UTC().Truncate(time.Microsecond), NotBefore: s.NotBefore,
+		MaxAttempts: s.MaxAttempts, SubmittedAt: *timeRef(now), NotBefore: s.NotBefore,
 	}
 }

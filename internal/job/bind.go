@@ -1,0 +1,209 @@
+package job
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
+)
+
+// maxProblems is how many problems a message lists.
+const maxProblems = 20
+
+// binder fills Go values from nodes and gathers what is wrong with them.
+type binder struct {
+	problems []string
+	more     int
+}
+
+func (b *binder) problem(line int, path, format string, args ...any) {
+	if len(b.problems) == maxProblems {
+		b.more++
+		return
+	}
+	b.problems = append(b.problems, fmt.Sprintf("line %d: %.200s: %s", line, path, fmt.Sprintf(format, args...)))
+}
+
+func (b *binder) err() error {
+	if len(b.problems) == 0 {
+		return nil
+	}
+	msg := strings.Join(b.problems, "; ")
+	if b.more > 0 {
+		msg += fmt.Sprintf("; and %d more", b.more)
+	}
+	return fault.New(fault.Invalid, "HX-JOB-004", msg, "see the job specification in the API document")
+}
+
+// bindSpec fills a Spec by the json names of its fields.
+func (b *binder) bindSpec(n *node, where string, s *Spec) {
+	if n.kind != kindMap {
+		b.problem(n.line, orBody(where), "must be a job (a mapping), not %s", n.kind)
+		return
+	}
+	if where != "" {
+		where += "."
+	}
+	v := reflect.ValueOf(s).Elem()
+	names := fieldNames(v.Type())
+	for _, p := range n.pairs {
+		i, ok := names[p.key]
+		if !ok {
+			b.problem(p.line, where+p.key, "unknown key%s", suggestion(p.key, names))
+			continue
+		}
+		b.bind(p.value, where+p.key, v.Field(i))
+	}
+}
+
+func orBody(where string) string {
+	if where == "" {
+		return "the body"
+	}
+	return where
+}
+
+// fieldNames maps the json names of a struct to its fields.
+func fieldNames(t reflect.Type) map[string]int {
+	names := make(map[string]int, t.NumField())
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		names[name] = i
+	}
+	return names
+}
+
+// bind fills one field. Null leaves it as it is.
+func (b *binder) bind(n *node, path string, v reflect.Value) {
+	if n.kind == kindNull {
+		return
+	}
+	switch p := v.Addr().Interface().(type) {
+	case **time.Time:
+		b.bindTime(n, path, p)
+		return
+	case **bool:
+		*p = new(bool)
+		v = reflect.ValueOf(*p).Elem()
+	}
+	switch v.Kind() {
+	case reflect.String:
+		if b.expect(n, path, kindString) {
+			v.SetString(n.text)
+		}
+	case reflect.Bool:
+		if b.expect(n, path, kindBool) {
+			v.SetBool(strings.EqualFold(n.text, "true"))
+		}
+	case reflect.Int:
+		b.bindInt(n, path, v)
+	case reflect.Slice:
+		b.bindSlice(n, path, v)
+	case reflect.Map:
+		b.bindMap(n, path, v)
+	}
+}
+
+func (b *binder) expect(n *node, path string, want nodeKind) bool {
+	if n.kind == want {
+		return true
+	}
+	hint := ""
+	if want == kindString && (n.kind == kindNumber || n.kind == kindBool) {
+		hint = "; put it in quotes"
+	}
+	b.problem(n.line, path, "must be %s, not %s%s", want, n.kind, hint)
+	return false
+}
+
+func (b *binder) bindInt(n *node, path string, v reflect.Value) {
+	if !b.expect(n, path, kindNumber) {
+		return
+	}
+	i, err := strconv.ParseInt(n.text, 10, 32)
+	if err != nil {
+		b.problem(n.line, path, "must be a whole number of at most nine digits")
+		return
+	}
+	v.SetInt(i)
+}
+
+func (b *binder) bindTime(n *node, path string, p **time.Time) {
+	if !b.expect(n, path, kindString) {
+		return
+	}
+	t, err := time.Parse(time.RFC3339, n.text)
+	if err != nil {
+		b.problem(n.line, path, "must be a time such as 2026-03-01T22:00:00Z")
+		return
+	}
+	*p = timeRef(t)
+}
+
+func (b *binder) bindSlice(n *node, path string, v reflect.Value) {
+	if !b.expect(n, path, kindList) {
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(n.items), len(n.items)))
+	for i, item := range n.items {
+		b.bind(item, path+"["+itoa(i)+"]", v.Index(i))
+	}
+}
+
+func (b *binder) bindMap(n *node, path string, v reflect.Value) {
+	if !b.expect(n, path, kindMap) {
+		return
+	}
+	v.Set(reflect.MakeMapWithSize(v.Type(), len(n.pairs)))
+	for _, p := range n.pairs {
+		value := reflect.New(v.Type().Elem()).Elem()
+		b.bind(p.value, path+"."+p.key, value)
+		v.SetMapIndex(reflect.ValueOf(p.key), value)
+	}
+}
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+// suggestion names the known key that is nearest to a mistyped one.
+func suggestion(key string, names map[string]int) string {
+	best, nearest := 3, ""
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if d := distance(key, name, best); d < best {
+			best, nearest = d, name
+		}
+	}
+	if nearest == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %s?", nearest)
+}
+
+// distance is the Levenshtein distance of two short texts, or limit if it is
+// not less.
+func distance(a, b string, limit int) int {
+	if len(a) > 64 || len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			d := diagonal
+			if a[i] != b[j] {
+				d++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(d, row[j]+1, diagonal+1)
+		}
+	}
+	return min(row[len(b)], limit)
+}

@@ -1,0 +1,108 @@
+package job
+
+import (
+	"bytes"
+	"mime"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
+)
+
+// Limits of a request body in bytes, and of its nesting.
+const (
+	MaxJSON  = 1 << 20
+	MaxYAML  = 256 << 10
+	maxDepth = 16
+)
+
+// DecodeSpecs reads the jobs of a request: one job, a list of jobs, or
+// {"jobs": […]}, as JSON or YAML. A content type that says neither (a browser's
+// or curl's default, or none) is decided by the first character. The decoder is
+// strict: an unknown or repeated key, a wrong type, an anchor, an alias or a tag
+// is refused with its line. Values are not judged here: see Spec.Validate. Kind
+// Invalid; the message lists all problems.
+func DecodeSpecs(body []byte, contentType string) ([]Spec, error) {
+	if !utf8.Valid(body) {
+		return nil, malformed("the body is not UTF-8")
+	}
+	isJSON, err := sniff(body, contentType)
+	if err != nil {
+		return nil, err
+	}
+	parse, limit := parseYAML, MaxYAML
+	if isJSON {
+		parse, limit = parseJSON, MaxJSON
+	}
+	if len(body) > limit {
+		return nil, fault.Newf(fault.Invalid, "HX-JOB-001", "submit in parts",
+			"the body holds %d bytes; %d are allowed", len(body), limit)
+	}
+	root, err := parse(body)
+	if err != nil {
+		return nil, err
+	}
+	return bindSpecs(root)
+}
+
+func sniff(body []byte, contentType string) (isJSON bool, err error) {
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	if err != nil && contentType != "" {
+		return false, fault.Newf(fault.Invalid, "HX-JOB-003", "send application/json or application/yaml",
+			"the content type %.100q is malformed", contentType)
+	}
+	switch {
+	case mediaType == "application/json", strings.HasSuffix(mediaType, "+json"):
+		return true, nil
+	case strings.HasSuffix(mediaType, "yaml"):
+		return false, nil
+	case mediaType == "", mediaType == "text/plain", mediaType == "application/octet-stream",
+		mediaType == "application/x-www-form-urlencoded":
+		head := bytes.TrimLeft(body, " \t\r\n")
+		return len(head) > 0 && (head[0] == '{' || head[0] == '['), nil
+	}
+	return false, fault.Newf(fault.Invalid, "HX-JOB-003", "send application/json or application/yaml",
+		"jobs cannot be read from %.100q", mediaType)
+}
+
+// bindSpecs turns a parsed body into jobs.
+func bindSpecs(root *node) ([]Spec, error) {
+	var b binder
+	list := []*node{root}
+	switch {
+	case root.kind == kindList:
+		list = root.items
+	case root.kind == kindMap && root.get("jobs") != nil:
+		list = b.jobsOf(root)
+	}
+	specs := make([]Spec, len(list))
+	for i, n := range list {
+		where := ""
+		if n != root {
+			where = "jobs[" + itoa(i) + "]"
+		}
+		b.bindSpec(n, where, &specs[i])
+	}
+	if err := b.err(); err != nil {
+		return nil, err
+	}
+	return specs, nil
+}
+
+// jobsOf returns the list of {"jobs": […]}.
+func (b *binder) jobsOf(root *node) []*node {
+	for _, p := range root.pairs {
+		if p.key != "jobs" {
+			b.problem(p.line, p.key, "unknown key beside jobs")
+		}
+	}
+	jobs := root.get("jobs")
+	if jobs.kind != kindList {
+		b.problem(jobs.line, "jobs", "must be a list of jobs, not %s", jobs.kind)
+	}
+	return jobs.items
+}
+
+func malformed(what string) error {
+	return fault.New(fault.Invalid, "HX-JOB-002", what, "see the job specification in the API document")
+}
