@@ -2,7 +2,9 @@ package disk
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -64,7 +66,12 @@ func (d *decoder) unzstd(dst, src []byte) (int, error) {
 			return n, fmt.Errorf("zstd: %w", err)
 		}
 	}
-	return n, nil
+	// One read more finds out whether the frame ends here, and its checksum.
+	m, err := d.zstd.Read(make([]byte, 1))
+	if m > 0 || errors.Is(err, io.EOF) || errors.Is(err, zstd.ErrMagicMismatch) {
+		return n + m, nil
+	}
+	return n, fmt.Errorf("zstd: %w", err)
 }
 
 func (d *decoder) close() {
