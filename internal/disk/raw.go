@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -137,7 +136,7 @@ func (s *RawSource) read(p []byte, off int64, yield func(Block, error) bool) boo
 
 // extent finds the next data at or after off, rounded out to grains.
 func (s *RawSource) extent(off int64) (start, end int64) {
-	f, ok := s.r.(*os.File)
+	f, ok := s.r.(interface{ Fd() uintptr }) // an *os.File
 	if !ok {
 		return off, s.info.Size
 	}

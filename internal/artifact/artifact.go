@@ -1,0 +1,166 @@
+// Package artifact reads stored exports back and proves them: it opens every
+// format as a disk.Source, by a path independent of the writers, and compares
+// with the receipt.
+package artifact
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hypersdk/hypersdk/internal/disk"
+	"github.com/hypersdk/hypersdk/internal/disk/ova"
+	"github.com/hypersdk/hypersdk/internal/disk/qcow2"
+	"github.com/hypersdk/hypersdk/internal/disk/vmdk"
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/receipt"
+	"github.com/hypersdk/hypersdk/internal/sink"
+)
+
+// Files is where the files of an export are: a sink.Stage, or a directory.
+type Files interface {
+	Open(name string) (sink.ReadFile, error)
+}
+
+// Image is an opened disk image. Close frees the source and the file.
+type Image struct {
+	disk.Source
+	file io.Closer
+}
+
+// Close frees the image; it is idempotent as far as its parts are.
+func (i *Image) Close() error { return errors.Join(i.Source.Close(), i.file.Close()) }
+
+// OpenDisk opens the image that holds a disk. format is the receipt's. Kinds
+// NotFound, Corrupt.
+func OpenDisk(files Files, format string, d *receipt.Disk) (*Image, error) {
+	f, err := files.Open(d.File)
+	if err != nil {
+		return nil, err
+	}
+	src, err := open(f, format, d)
+	if err == nil && src.Info().Size != d.Size {
+		err = fault.Newf(fault.Corrupt, "HX-VERIFY-001", "export again", "%s holds a disk of %d bytes, the receipt says %d", d.File, src.Info().Size, d.Size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &Image{Source: src, file: f}, nil
+}
+
+func open(f sink.ReadFile, format string, d *receipt.Disk) (disk.Source, error) {
+	switch format {
+	case "raw":
+		return disk.NewRawSource(f, disk.Info{Key: d.Key, Name: d.Name, Size: f.Size()}), nil
+	case "qcow2":
+		return qcow2.Open(f, f.Size())
+	case "vmdk", "ovf":
+		return vmdk.Open(f, f.Size(), vmdk.OpenOptions{})
+	case "ova":
+		return openMember(f, d.Member)
+	default:
+		return nil, fault.Newf(fault.Unprocessable, "HX-VERIFY-002", "use a newer hyperexport", "the format %q is not known", format)
+	}
+}
+
+func openMember(f sink.ReadFile, name string) (disk.Source, error) {
+	p, err := ova.OpenOVA(f, f.Size())
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range p.Disks {
+		if d.File == name {
+			return vmdk.Open(d.Content, d.Content.Size(), vmdk.OpenOptions{})
+		}
+	}
+	return nil, fault.Newf(fault.Corrupt, "HX-VERIFY-005", "export again", "the OVA does not hold the disk %q", name)
+}
+
+// CheckPackage compares an OVA with its own manifest. Kind Corrupt.
+func CheckPackage(ctx context.Context, files Files, name string) error {
+	f, err := files.Open(name)
+	if err != nil {
+		return err
+	}
+	p, err := ova.OpenOVA(f, f.Size())
+	if err == nil {
+		err = p.Verify(ctx)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// Difference is a stretch of a disk whose stored content is not what was read
+// at the source.
+type Difference struct {
+	Offset int64 `json:"offset"`
+	Length int64 `json:"length"`
+}
+
+// CheckDisk reads the stored disk whole and compares it with the receipt. It
+// returns where it differs: nothing if it does not. An error means that it could
+// not be read through.
+func CheckDisk(ctx context.Context, files Files, format string, d *receipt.Disk, n *disk.Counters) ([]Difference, error) {
+	img, err := OpenDisk(files, format, d)
+	if err != nil {
+		return nil, err
+	}
+	res, err := disk.Measure(ctx, img, n)
+	if err := errors.Join(err, img.Close()); err != nil {
+		return nil, err
+	}
+	if receipt.Root(res.Root) == d.Root {
+		return nil, nil
+	}
+	return differences(&res, d), nil
+}
+
+// differences finds the ranges that differ, neighbours joined. Without usable
+// ranges in the receipt the whole disk is one.
+func differences(got *disk.CopyResult, want *receipt.Disk) []Difference {
+	if got.RangeSize != want.RangeSize || len(got.Ranges) != len(want.Ranges) {
+		return []Difference{{0, want.Size}}
+	}
+	var out []Difference
+	for i := range got.Ranges {
+		if got.Ranges[i] == want.Ranges[i] {
+			continue
+		}
+		off := int64(i) * want.RangeSize
+		length := min(want.RangeSize, want.Size-off)
+		if last := len(out) - 1; last >= 0 && out[last].Offset+out[last].Length == off {
+			out[last].Length += length
+		} else {
+			out = append(out, Difference{off, length})
+		}
+	}
+	if len(out) == 0 {
+		out = []Difference{{0, want.Size}}
+	}
+	return out
+}
+
+const hashRead = 1 << 20 // bytes per read
+
+// HashFile returns the SHA-256 of a whole file in hex, and its size.
+func HashFile(ctx context.Context, files Files, name string) (string, int64, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return "", 0, err
+	}
+	h := sha256.New()
+	buf := make([]byte, hashRead)
+	for off := int64(0); off < f.Size(); off += hashRead {
+		if err := ctx.Err(); err != nil {
+			return "", 0, errors.Join(context.Cause(ctx), f.Close())
+		}
+		p := buf[:min(hashRead, f.Size()-off)]
+		if n, err := f.ReadAt(p, off); n < len(p) {
+			return "", 0, errors.Join(fmt.Errorf("read %s at %d: %w", name, off, err), f.Close())
+		}
+		_, _ = h.Write(p)
+	}
+	return hex.EncodeToString(h.Sum(nil)), f.Size(), f.Close()
+}
