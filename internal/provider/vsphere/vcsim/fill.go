@@ -1,0 +1,179 @@
+package vcsim
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/simulator"
+)
+
+// size returns the capacity; that of a raw image with Size 0 is its length,
+// rounded up to a sector.
+func (d Disk) size() int64 {
+	if d.Size > 0 || d.Raw == "" {
+		return d.Size
+	}
+	st, err := os.Stat(d.Raw)
+	if err != nil {
+		return 0 // filling it reports the error
+	}
+	return (st.Size() + 511) / 512 * 512
+}
+
+// fillDisks writes the content of a new machine's files and registers its disks.
+func (s *Server) fillDisks(vm *simulator.VirtualMachine, v VM) error {
+	for i, d := range v.Disks {
+		if d.RDM {
+			continue
+		}
+		m, err := s.newDisk(v.diskFile(i), d.size())
+		if err != nil {
+			return fmt.Errorf("disk %d: %w", i+1, err)
+		}
+		m.owner, m.key = vm.Self, int32(firstDiskKey+i) //nolint:gosec // a handful of disks
+		marker, err := s.fillDisk(m, d)
+		if err != nil {
+			return fmt.Errorf("disk %d: %w", i+1, err)
+		}
+		if marker != "" {
+			s.mu.Lock()
+			s.markers[v.Path] = marker
+			s.mu.Unlock()
+		}
+	}
+	size := 8684 // as ESXi writes it for a BIOS machine
+	if v.EFI {
+		size = 270840
+	}
+	nvram := make([]byte, size)
+	var seed [32]byte
+	copy(seed[:], v.Path)
+	_, _ = rand.NewChaCha8(seed).Read(nvram) // never fails
+	copy(nvram, "MRVN")
+	if err := s.writeFile(v.file(v.nvramName()), nvram); err != nil {
+		return err
+	}
+	ctx := s.context()
+	ctx.WithLock(vm, func() { s.refreshLayout(ctx, vm) })
+	return nil
+}
+
+// newDisk makes and registers an empty disk.
+func (s *Server) newDisk(name string, size int64) (*image, error) {
+	if size <= 0 || size%512 != 0 {
+		return nil, fmt.Errorf("a capacity of %d bytes is not a positive multiple of 512", size)
+	}
+	local, err := s.localPath(flatName(name))
+	if err != nil {
+		return nil, err
+	}
+	m, err := openImage(name, local, size)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.images[name] = m
+	return m, nil
+}
+
+// fillDisk writes content and descriptor of a new disk.
+func (s *Server) fillDisk(m *image, d Disk) (marker string, err error) {
+	flat := m.layers[0].f
+	switch {
+	case d.Raw != "":
+		err = m.copyFrom(d.Raw)
+	case d.Fill != nil:
+		marker, err = d.Fill(flat, m.size)
+	}
+	if err != nil {
+		return "", err
+	}
+	return marker, s.writeFile(m.name, descriptorFile(filepath.Base(flat.Name()), m.size, !d.Thick))
+}
+
+// copyFrom makes the content that of a raw image file.
+func (m *image) copyFrom(path string) (err error) {
+	src, err := os.Open(path) //nolint:gosec // the caller of Start names the file
+	if err != nil {
+		return fmt.Errorf("open raw image: %w", err)
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	st, err := src.Stat()
+	if err != nil {
+		return fmt.Errorf("open raw image: %w", err)
+	}
+	if st.Size() > m.size {
+		return fmt.Errorf("%s has %d bytes, more than the disk's %d", path, st.Size(), m.size)
+	}
+	if err := copySparse(m.layers[0].f, src, st.Size()); err != nil {
+		return err
+	}
+	if err := m.layers[0].f.Truncate(m.size); err != nil {
+		return fmt.Errorf("copy %s: %w", path, err)
+	}
+	return nil
+}
+
+// flatName returns the datastore path of a descriptor's extent file.
+func flatName(descriptor string) string {
+	return strings.TrimSuffix(descriptor, ".vmdk") + "-flat.vmdk"
+}
+
+// descriptorFile is the text of a flat disk's descriptor.
+func descriptorFile(flat string, size int64, thin bool) []byte {
+	text := fmt.Sprintf(`# Disk DescriptorFile
+version=1
+encoding="UTF-8"
+CID=fffffffe
+parentCID=ffffffff
+createType="vmfs"
+
+# Extent description
+RW %d VMFS %q
+
+# The Disk Data Base
+#DDB
+
+ddb.adapterType = "lsilogic"
+ddb.geometry.cylinders = "%d"
+ddb.geometry.heads = "255"
+ddb.geometry.sectors = "63"
+ddb.virtualHWVersion = "19"
+`, size/512, flat, size/512/(255*63))
+	if thin {
+		text += "ddb.thinProvisioned = \"1\"\n"
+	}
+	return []byte(text)
+}
+
+// localPath returns where a datastore path lies here.
+func (s *Server) localPath(name string) (string, error) {
+	var p object.DatastorePath
+	if !p.FromString(name) || !filepath.IsLocal(p.Path) {
+		return "", fmt.Errorf("%q is no datastore path: %w", name, fs.ErrInvalid)
+	}
+	store, ok := s.estate.stores[p.Datastore]
+	if !ok {
+		return "", fmt.Errorf("there is no datastore %q: %w", p.Datastore, fs.ErrNotExist)
+	}
+	return filepath.Join(store.Summary.Url, p.Path), nil
+}
+
+// writeFile replaces a small file on a datastore.
+func (s *Server) writeFile(name string, data []byte) error {
+	local, err := s.localPath(name)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(local, data, 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
