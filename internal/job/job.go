@@ -54,6 +54,12 @@ type Job struct {
 	Receipt      json.RawMessage `json:"receipt,omitempty"`
 }
 
+// Why a pending job waits.
+const (
+	WaitSlot      = "slot"       // all workers are busy
+	WaitNotBefore = "not_before" // its time has not come
+)
+
 // Failure is an error as a job keeps and shows it.
 type Failure struct {
 	Kind    string `json:"kind"`

@@ -50,6 +50,9 @@ func (s *Service) Cancel(ctx context.Context, p tenant.Principal, id, reason str
 	if err != nil {
 		return CancelResult{}, err
 	}
+	if h := s.deps.Hooks.Cancelled; h != nil && r.Outcome == CancelDone {
+		h(r.Job)
+	}
 	return r, nil
 }
 

@@ -23,6 +23,9 @@ type Deps struct {
 type Hooks struct {
 	// Submitted is called after the commit, once for each accepted job.
 	Submitted func(j job.Job)
+	// Cancelled is called after the commit, for a job that never ran: the
+	// dispatcher tells of the others.
+	Cancelled func(j job.Job)
 }
 
 // Service carries out the use cases. Its methods may be called concurrently.

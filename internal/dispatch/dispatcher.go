@@ -1,0 +1,190 @@
+package dispatch
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/event"
+	"github.com/hypersdk/hypersdk/internal/fault"
+)
+
+// Feed wakes the dispatcher when the queue has changed. Looking every
+// Options.Poll is what is relied on; the feed only makes it quick.
+type Feed interface {
+	Watch(topic event.Topic) (wake <-chan struct{}, stop func())
+}
+
+// Dispatcher claims jobs and runs them.
+type Dispatcher struct {
+	q      Queue
+	feed   Feed
+	runner Runner
+	o      Options
+
+	mu       sync.Mutex
+	runs     map[string]*run // by job id
+	busy     int             // workers at work
+	cleaning int             // clean-ups at work
+	free     chan struct{}   // a token when a worker became free
+	wg       sync.WaitGroup  // of the runs
+}
+
+// New makes a Dispatcher.
+func New(q Queue, feed Feed, r Runner, o Options) *Dispatcher {
+	return &Dispatcher{
+		q: q, feed: feed, runner: r, o: o.withDefaults(),
+		runs: make(map[string]*run), free: make(chan struct{}, 1),
+	}
+}
+
+// Workers tells how many jobs can run at once and how many do.
+func (d *Dispatcher) Workers() (size, busy int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.o.Workers, d.busy
+}
+
+// Run works until ctx is done. Then it claims nothing more, tells the running
+// jobs to stop (ErrShutdown), gives them back and returns nil when all of them
+// have returned. Call it once.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	wake, stop := d.feed.Watch(event.Queue)
+	defer stop()
+	tick := time.NewTicker(d.o.Poll)
+	defer tick.Stop()
+	d.takeBack(ctx)
+	for look := true; ctx.Err() == nil; {
+		d.step(ctx, look)
+		look = false
+		select {
+		case <-ctx.Done():
+		case <-wake:
+		case <-d.free:
+		case <-tick.C:
+			look = true
+		}
+	}
+	for _, r := range d.all() {
+		r.endLease(ErrShutdown)
+	}
+	d.wg.Wait()
+	return nil
+}
+
+// takeBack gives back what an earlier life of this node had. If the store does
+// not answer, the leases run out by themselves.
+func (d *Dispatcher) takeBack(ctx context.Context) {
+	n, err := d.q.TakeBack(ctx, d.o.Node)
+	d.report(ctx, "take back the jobs of the last run", err)
+	if n > 0 {
+		d.o.Log.InfoContext(ctx, "jobs of the last run go on", "jobs", n)
+	}
+}
+
+// step does what there is to do. reap is set once for each poll.
+func (d *Dispatcher) step(ctx context.Context, reap bool) {
+	if reap {
+		n, err := d.q.Reap(ctx)
+		d.report(ctx, "reap", err)
+		if n > 0 {
+			d.o.Log.WarnContext(ctx, "leases ran out", "jobs", n)
+		}
+	}
+	d.passCancels(ctx)
+	workers, cleanups := d.room()
+	if cleanups > 0 {
+		d.claim(ctx, cleanups, true)
+	}
+	if workers > 0 {
+		d.claim(ctx, workers, false)
+	}
+}
+
+// passCancels tells the running jobs that they are to be cancelled.
+func (d *Dispatcher) passCancels(ctx context.Context) {
+	if len(d.all()) == 0 {
+		return
+	}
+	ids, err := d.q.Cancelling(ctx, d.o.Node)
+	d.report(ctx, "look for cancelled jobs", err)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, id := range ids {
+		if r := d.runs[id]; r != nil {
+			r.stop(ErrCancelRequested)
+		}
+	}
+}
+
+// room returns how many more jobs and clean-ups may run.
+func (d *Dispatcher) room() (workers, cleanups int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.o.Workers - d.busy, maxCleanups - d.cleaning
+}
+
+func (d *Dispatcher) claim(ctx context.Context, n int, cleanup bool) {
+	claim := d.q.Claim
+	if cleanup {
+		claim = d.q.ClaimCleanup
+	}
+	before := time.Now()
+	leases, err := claim(ctx, d.o.Node, d.o.Lease, n)
+	d.report(ctx, "claim", err)
+	for _, l := range leases {
+		d.start(ctx, l, before, cleanup)
+	}
+}
+
+// start begins a run in a goroutine of its own, which Run waits for.
+func (d *Dispatcher) start(ctx context.Context, l Lease, claimed time.Time, cleanup bool) {
+	r := newRun(context.WithoutCancel(ctx), d, l, claimed)
+	r.cleanupOnly = cleanup
+	d.mu.Lock()
+	r.before = d.runs[l.Job.ID]
+	d.runs[l.Job.ID] = r
+	d.count(cleanup, 1)
+	d.mu.Unlock()
+	if h := d.o.Hooks.Started; h != nil && !cleanup {
+		h(l.Job)
+	}
+	d.wg.Go(func() {
+		r.do()
+		d.mu.Lock()
+		if d.runs[l.Job.ID] == r { // a newer run may wait for this one
+			delete(d.runs, l.Job.ID)
+		}
+		d.count(cleanup, -1)
+		d.mu.Unlock()
+		select {
+		case d.free <- struct{}{}:
+		default:
+		}
+	})
+}
+
+func (d *Dispatcher) count(cleanup bool, n int) {
+	if cleanup {
+		d.cleaning += n
+	} else {
+		d.busy += n
+	}
+}
+
+func (d *Dispatcher) all() []*run {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := make([]*run, 0, len(d.runs))
+	for _, r := range d.runs {
+		all = append(all, r)
+	}
+	return all
+}
+
+// report logs an error of the store; the next poll tries again.
+func (d *Dispatcher) report(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		d.o.Log.ErrorContext(ctx, "cannot "+what, "error", fault.Detail(err))
+	}
+}

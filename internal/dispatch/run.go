@@ -1,0 +1,191 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/job"
+)
+
+// run is one lease and what is done under it. Two contexts guard it: leaseCtx
+// ends when the job may no longer be touched or the process stops, ctx, below
+// it, when the work is to stop but a clean-up may follow.
+type run struct {
+	d           *Dispatcher
+	lease       Lease
+	claimed     time.Time // before the lease began, monotonic
+	cleanupOnly bool
+	before      *run          // an earlier run of the job that may not have returned yet
+	done        chan struct{} // closed when do has returned
+	log         *slog.Logger
+
+	base     context.Context // never done
+	leaseCtx context.Context
+	endLease context.CancelCauseFunc
+	ctx      context.Context
+	stop     context.CancelCauseFunc
+
+	mu       sync.Mutex
+	progress *job.Progress // not stored yet
+}
+
+func newRun(base context.Context, d *Dispatcher, l Lease, claimed time.Time) *run {
+	r := &run{d: d, lease: l, claimed: claimed, base: base, done: make(chan struct{})}
+	r.log = d.o.Log.With("job", l.Job.ID, "epoch", l.Job.Epoch, "attempt", l.Job.Attempt)
+	r.leaseCtx, r.endLease = context.WithCancelCause(base)
+	r.ctx, r.stop = context.WithCancelCause(r.leaseCtx)
+	return r
+}
+
+// do carries the run out and settles the job. It returns when nothing of the run
+// is at work any more.
+func (r *run) do() {
+	defer close(r.done)
+	defer r.endLease(nil)
+	beat, quiet := context.WithCancel(r.base)
+	var wg sync.WaitGroup
+	wg.Go(func() { r.heartbeat(beat) })
+	if r.before != nil {
+		<-r.before.done // its lease is lost; two runs of a job never overlap here
+	}
+	var c job.Change
+	var ok bool
+	if r.cleanupOnly {
+		c, ok = r.settleCancelled()
+	} else {
+		o, err := r.work()
+		c, ok = r.decide(o, err)
+	}
+	if ok {
+		r.apply(c)
+	}
+	quiet()
+	wg.Wait()
+}
+
+// work calls the Runner within the job's time limit.
+func (r *run) work() (job.Outcome, error) {
+	limit, err := r.lease.Job.Spec.ParseTimeout()
+	if err != nil {
+		return job.Outcome{}, err
+	}
+	if limit > 0 {
+		timer := time.AfterFunc(limit, func() { r.stop(ErrTimeout) })
+		defer timer.Stop()
+	}
+	var o job.Outcome
+	err = protect(func() (err error) {
+		o, err = r.d.runner.Run(r.ctx, r.task())
+		return err
+	})
+	return o, err
+}
+
+// protect turns a panic into an error: it fails one job, not the daemon.
+func protect(fn func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fault.Wrap(fmt.Errorf("panic: %v\n%s", v, debug.Stack()), fault.Internal, "HX-RUN-010",
+				"the executor of the job went wrong", "see the daemon's log and report it")
+		}
+	}()
+	return fn()
+}
+
+func (r *run) task() Task {
+	l := r.lease
+	return Task{
+		Job: l.Job, Token: l.Token, Ledger: r.d.q.Ledger(l), Checkpoints: r.d.q.Checkpoints(l),
+		SaveToken: func(ctx context.Context, token []byte) error { return r.d.q.SaveToken(ctx, l, token) },
+		Progress:  r.setProgress,
+	}
+}
+
+func (r *run) setProgress(p job.Progress) {
+	p.Disks = slices.Clone(p.Disks)
+	p.UpdatedAt = r.d.o.Now().UTC()
+	r.mu.Lock()
+	r.progress = &p
+	r.mu.Unlock()
+}
+
+// decide returns what becomes of the job after the Runner returned; ok is false
+// if the lease is lost and it is not ours to say.
+func (r *run) decide(o job.Outcome, err error) (c job.Change, ok bool) {
+	node, j := r.d.o.Node, r.lease.Job
+	if r.lost() {
+		return job.Change{}, false
+	}
+	if err == nil {
+		return job.CompleteWith(node, o), true
+	}
+	r.log.InfoContext(r.base, "the run ended", "cause", context.Cause(r.ctx), "error", fault.Detail(err))
+	cause := context.Cause(r.ctx)
+	switch {
+	case r.leaseCtx.Err() != nil: // not lost, so it is the shutdown
+		return job.InterruptBy(node, ErrShutdown.Msg), true
+	case errors.Is(cause, ErrCancelRequested):
+		return r.settleCancelled()
+	case errors.Is(cause, ErrTimeout):
+		return r.fail(ErrTimeout)
+	case fault.KindOf(err).Retryable() && j.Attempt < j.MaxAttempts:
+		return job.RetryAt(node, err, r.d.o.Now().Add(r.d.o.pause(j.Attempt))), true
+	}
+	return r.fail(err)
+}
+
+func (r *run) lost() bool { return errors.Is(context.Cause(r.leaseCtx), ErrLeaseLost) }
+
+// fail cleans up after a job that will not be tried again. What a clean-up could
+// not remove stays in the ledger for the Janitor.
+func (r *run) fail(err error) (c job.Change, ok bool) {
+	if c, interrupted, ok := r.cleanup(); interrupted {
+		return c, ok
+	}
+	return job.FailWith(r.d.o.Node, err), true
+}
+
+// settleCancelled cleans up after a cancelled job; it is cancelled only when
+// that succeeded.
+func (r *run) settleCancelled() (c job.Change, ok bool) {
+	c, interrupted, ok := r.cleanup()
+	switch {
+	case interrupted:
+		return c, ok
+	case c.Error != nil:
+		return c, true
+	}
+	return job.SettleBy(r.d.o.Node), true
+}
+
+// cleanup calls the Runner's Cleanup. interrupted is set if the process stops or
+// the lease is lost (then ok is false); otherwise c is the change to try again
+// with, with an Error, or empty after a success.
+func (r *run) cleanup() (c job.Change, interrupted, ok bool) {
+	if _, err := r.d.q.Renew(r.leaseCtx, r.lease, r.d.o.Lease, nil); fault.Is(err, fault.Conflict) {
+		r.endLease(ErrLeaseLost) // whoever has the job now needs what we would remove
+	}
+	ctx, cancel := context.WithTimeout(r.leaseCtx, r.d.o.CleanupTimeout)
+	defer cancel()
+	var err error
+	if ctx.Err() == nil {
+		err = protect(func() error { return r.d.runner.Cleanup(ctx, r.task()) })
+	}
+	switch {
+	case r.lost():
+		return c, true, false
+	case r.leaseCtx.Err() != nil:
+		return job.InterruptBy(r.d.o.Node, ErrShutdown.Msg), true, true
+	case err != nil:
+		r.log.ErrorContext(r.base, "the clean-up failed", "error", fault.Detail(err))
+		return job.RetryAt(r.d.o.Node, err, r.d.o.Now().Add(r.d.o.pause(3))), false, true
+	}
+	return c, false, true
+}

@@ -1,0 +1,54 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/job"
+)
+
+// applyPause is the pause before a change that could not be stored is tried
+// again.
+const applyPause = 200 * time.Millisecond
+
+// apply stores the change that ends the lease. While the store does not answer
+// it tries again, for as long as a lease lasts; after that the lease runs out
+// and the job goes on elsewhere. It works after a shutdown began.
+func (r *run) apply(c job.Change) {
+	ctx, cancel := context.WithTimeout(r.base, r.d.o.Lease)
+	defer cancel()
+	for {
+		j, err := r.d.q.Apply(ctx, r.lease, c)
+		switch {
+		case err == nil:
+			r.observe(j, c)
+			return
+		case !fault.KindOf(err).Retryable() || ctx.Err() != nil:
+			// Conflict: the lease is over, or an earlier try got through after all.
+			r.log.ErrorContext(r.base, "the end of the run is not stored", "change", c.Trigger, "error", fault.Detail(err))
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(applyPause):
+		}
+	}
+}
+
+func (r *run) observe(j job.Job, c job.Change) {
+	r.log.InfoContext(r.base, "job", "change", c.Trigger, "status", j.State)
+	h := r.d.o.Hooks
+	switch {
+	case j.State.Final():
+		if h.Finished != nil && j.StartedAt != nil && j.FinishedAt != nil {
+			h.Finished(j, max(0, j.FinishedAt.Sub(*j.StartedAt)))
+		}
+	case c.Trigger == job.Retry:
+		if h.Retried != nil {
+			h.Retried(j)
+		}
+	case h.Interrupted != nil:
+		h.Interrupted(j)
+	}
+}

@@ -1,0 +1,47 @@
+package event
+
+import (
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/job"
+)
+
+// OfSubmit makes the first event of a job.
+func OfSubmit(j job.Job, actor string) Event {
+	return Event{
+		JobID: j.ID, Tenant: j.Tenant, Kind: Submitted, Actor: actor, Time: j.SubmittedAt,
+		Data: Data{State: j.State, NotBefore: j.NotBefore},
+	}
+}
+
+// OfChange makes the event of a change: j is the job after it, from its state
+// before, which differs.
+func OfChange(j job.Job, from job.State, c job.Change, at time.Time) Event {
+	return Event{
+		JobID: j.ID, Tenant: j.Tenant, Kind: kindOf(j.State, c.Trigger), Actor: c.Actor, Time: at.UTC(),
+		Data: Data{
+			State: j.State, From: from, Attempt: j.Attempt, Node: j.Node,
+			Reason: c.Reason, NotBefore: j.NotBefore, Error: c.Error,
+		},
+	}
+}
+
+func kindOf(to job.State, on job.Trigger) Kind {
+	switch to {
+	case job.Running:
+		return Started
+	case job.Cancelling:
+		return Cancelling
+	case job.Completed:
+		return Completed
+	case job.Failed:
+		return Failed
+	case job.Cancelled:
+		return Cancelled
+	case job.Pending:
+		if on == job.Retry {
+			return Retrying
+		}
+	}
+	return Interrupted
+}

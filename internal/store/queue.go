@@ -1,0 +1,202 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/dispatch"
+	"github.com/hypersdk/hypersdk/internal/event"
+	"github.com/hypersdk/hypersdk/internal/job"
+)
+
+// promoteBatch is how many delayed jobs become ready in one update at most, so
+// that a crowd whose time has come does not hold up everybody else.
+const promoteBatch = 500
+
+// reapBatch is how many leases one update takes back at most.
+const reapBatch = 200
+
+// The questions of the claim loop. Each has an index of its own that holds only
+// the rows it is about.
+const (
+	sqlPromote = `UPDATE jobs SET delayed = 0 WHERE seq IN (SELECT seq FROM jobs
+		WHERE state = 'pending' AND delayed = 1 AND not_before <= $1 ORDER BY not_before LIMIT $2)`
+	sqlAnyReady = `SELECT 1 WHERE EXISTS (SELECT 1 FROM jobs WHERE state = 'pending' AND delayed = 0)
+		OR EXISTS (SELECT 1 FROM jobs WHERE state = 'pending' AND delayed = 1 AND not_before <= $1)`
+	sqlReady = `SELECT id FROM jobs WHERE state = 'pending' AND delayed = 0 ORDER BY priority, seq LIMIT $1`
+	sqlClean = `SELECT id FROM jobs WHERE state = 'cancelling' AND lease_until IS NULL AND not_before <= $1
+		ORDER BY not_before LIMIT $2`
+	sqlExpired    = `SELECT id FROM jobs WHERE lease_until <= $1 ORDER BY lease_until LIMIT $2`
+	sqlLeasedBy   = `SELECT id FROM jobs WHERE lease_until IS NOT NULL AND node = $1 LIMIT $2`
+	sqlCancelling = `SELECT id FROM jobs WHERE lease_until IS NOT NULL AND node = $1 AND state = 'cancelling'`
+)
+
+// Claim implements dispatch.Queue.
+func (s *Store) Claim(ctx context.Context, node string, lease time.Duration, n int) ([]dispatch.Lease, error) {
+	now := s.clock.wall().UnixMicro()
+	return s.claim(ctx, node, lease, question{sqlAnyReady, []any{now}}, func(t *tx) ([]string, error) {
+		if _, err := t.exec(sqlPromote, t.now.UnixMicro(), promoteBatch); err != nil {
+			return nil, err
+		}
+		return t.strings(sqlReady, n)
+	})
+}
+
+// ClaimCleanup implements dispatch.Queue.
+func (s *Store) ClaimCleanup(ctx context.Context, node string, lease time.Duration, n int) ([]dispatch.Lease, error) {
+	q := question{sqlClean, []any{s.clock.wall().UnixMicro(), n}}
+	return s.claim(ctx, node, lease, q, func(t *tx) ([]string, error) { return t.strings(q.sql, q.args...) })
+}
+
+// question is a query that finds nothing when there is nothing to do. It is
+// asked of a reader first: looking for work does not wait for the writer.
+type question struct {
+	sql  string
+	args []any
+}
+
+func (s *Store) nothing(ctx context.Context, q question) (bool, error) {
+	var found any
+	err := s.read.QueryRowContext(ctx, q.sql, q.args...).Scan(&found)
+	if errors.Is(err, sql.ErrNoRows) {
+		return true, nil
+	}
+	return false, classify(err)
+}
+
+func (s *Store) claim(ctx context.Context, node string, lease time.Duration, q question, pick func(*tx) ([]string, error)) (leases []dispatch.Lease, err error) {
+	if none, err := s.nothing(ctx, q); none || err != nil {
+		return nil, err
+	}
+	err = s.w.update(ctx, func(t *tx) error {
+		leases = nil
+		ids, err := pick(t)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			r, err := t.job(id)
+			if err != nil {
+				return err
+			}
+			j, _, err := t.apply(r, job.ClaimBy(node), s.clock.lease()+lease.Microseconds())
+			if err != nil {
+				return err
+			}
+			leases = append(leases, dispatch.Lease{Job: j, Token: r.token})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return leases, nil
+}
+
+// Renew implements dispatch.Queue.
+func (s *Store) Renew(ctx context.Context, l dispatch.Lease, lease time.Duration, p *job.Progress) (cancel bool, err error) {
+	progress, err := encodeOrNil(p)
+	if err != nil {
+		return false, err
+	}
+	var state job.State
+	err = s.w.update(ctx, func(t *tx) error {
+		found, err := t.row(`UPDATE jobs SET lease_until = $1, progress = COALESCE($2, progress)
+			WHERE id = $3 AND epoch = $4 AND lease_until IS NOT NULL RETURNING state`,
+			[]any{s.clock.lease() + lease.Microseconds(), progress, l.Job.ID, l.Job.Epoch}, &state)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return errStale(l.Job.ID)
+		}
+		if p != nil {
+			t.touch(event.JobTopic(l.Job.ID))
+		}
+		return nil
+	})
+	return err == nil && state == job.Cancelling, err
+}
+
+// Apply implements dispatch.Queue.
+func (s *Store) Apply(ctx context.Context, l dispatch.Lease, c job.Change) (j job.Job, err error) {
+	err = s.fenced(ctx, l, func(t *tx) error {
+		r, err := t.job(l.Job.ID)
+		if err != nil {
+			return err
+		}
+		j, _, err = t.apply(r, c, 0)
+		return err
+	})
+	return j, err
+}
+
+// fenced runs fn in an update if the lease is still the newest.
+func (s *Store) fenced(ctx context.Context, l dispatch.Lease, fn func(*tx) error) error {
+	return s.w.update(ctx, func(t *tx) error {
+		var one int
+		found, err := t.row(`SELECT 1 FROM jobs WHERE id = $1 AND epoch = $2 AND lease_until IS NOT NULL`,
+			[]any{l.Job.ID, l.Job.Epoch}, &one)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return errStale(l.Job.ID)
+		}
+		return fn(t)
+	})
+}
+
+// Reap implements dispatch.Queue.
+func (s *Store) Reap(ctx context.Context) (int, error) {
+	return s.release(ctx, "the lease ran out", question{sqlExpired, []any{s.clock.lease(), reapBatch}})
+}
+
+// TakeBack implements dispatch.Queue.
+func (s *Store) TakeBack(ctx context.Context, node string) (int, error) {
+	return s.release(ctx, "the node was started again", question{sqlLeasedBy, []any{node, reapBatch}})
+}
+
+// release gives back the jobs that q finds until it finds no more.
+func (s *Store) release(ctx context.Context, reason string, q question) (total int, err error) {
+	if none, err := s.nothing(ctx, q); none || err != nil {
+		return 0, err
+	}
+	for n := reapBatch; n == reapBatch; total += n {
+		err := s.w.update(ctx, func(t *tx) error {
+			ids, err := t.strings(q.sql, q.args...)
+			n = len(ids)
+			for _, id := range ids {
+				r, err := t.job(id)
+				if err != nil {
+					return err
+				}
+				if _, _, err := t.apply(r, job.InterruptBy(r.Node, reason), 0); err != nil {
+					return err
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+// Cancelling implements dispatch.Queue.
+func (s *Store) Cancelling(ctx context.Context, node string) ([]string, error) {
+	rows, err := s.read.QueryContext(ctx, sqlCancelling, node)
+	ids, err := scanAll(rows, err, func(rows *sql.Rows) (id string, err error) { return id, rows.Scan(&id) })
+	return ids, classify(err)
+}
+
+// SaveToken implements dispatch.Queue.
+func (s *Store) SaveToken(ctx context.Context, l dispatch.Lease, token []byte) error {
+	return s.fenced(ctx, l, func(t *tx) error {
+		_, err := t.exec(`UPDATE jobs SET token = $1 WHERE id = $2`, token, l.Job.ID)
+		return err
+	})
+}

@@ -1,0 +1,111 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/job"
+)
+
+// jobColumns are what a list shows of a job, in the order of row.list;
+// wholeColumns are all, in the order of row.whole.
+const (
+	jobColumns = `seq, id, tenant, state, attempt, max_attempts, epoch, node, cancel_reason, not_before,
+		submitted_at, started_at, finished_at, spec, failure, progress, artifacts, lease_until`
+	wholeColumns = jobColumns + `, receipt, token`
+)
+
+// row is a job as the table has it.
+type row struct {
+	job.Job
+	leaseUntil sql.NullInt64
+	token      []byte
+
+	notBefore, submitted, started, finished sql.NullInt64
+	spec, failure, progress, artifacts      []byte
+	receipt                                 []byte
+}
+
+func (r *row) list() []any {
+	return []any{
+		&r.Seq, &r.ID, &r.Tenant, &r.State, &r.Attempt, &r.MaxAttempts, &r.Epoch, &r.Node, &r.CancelReason, &r.notBefore,
+		&r.submitted, &r.started, &r.finished, &r.spec, &r.failure, &r.progress, &r.artifacts, &r.leaseUntil,
+	}
+}
+
+func (r *row) whole() []any { return append(r.list(), &r.receipt, &r.token) }
+
+// decode fills the job from what was scanned.
+func (r *row) decode(now time.Time) error {
+	for _, f := range []struct {
+		from []byte
+		to   any
+	}{{r.spec, &r.Spec}, {r.failure, &r.Error}, {r.progress, &r.Progress}, {r.artifacts, &r.Artifacts}} {
+		if f.from == nil {
+			continue
+		}
+		if err := json.Unmarshal(f.from, f.to); err != nil {
+			return fmt.Errorf("decode job %s: %w", r.ID, err)
+		}
+	}
+	r.Priority = r.Spec.Priority
+	r.Receipt = r.receipt
+	r.SubmittedAt = time.UnixMicro(r.submitted.Int64).UTC()
+	r.StartedAt, r.FinishedAt = fromMicros(r.started), fromMicros(r.finished)
+	if r.notBefore.Int64 != 0 {
+		r.NotBefore = fromMicros(r.notBefore)
+	}
+	r.explain(now)
+	return nil
+}
+
+// explain says why a pending job waits.
+func (r *row) explain(now time.Time) {
+	switch {
+	case r.State != job.Pending:
+		r.WaitReason = ""
+	case r.NotBefore != nil && r.NotBefore.After(now):
+		r.WaitReason = job.WaitNotBefore
+	default:
+		r.WaitReason = job.WaitSlot
+	}
+}
+
+// keptToken returns the token, or NULL once the job has ended.
+func (r *row) keptToken() []byte {
+	if r.State.Final() {
+		return nil
+	}
+	return r.token
+}
+
+// searchKeys returns what a VM is found by.
+func searchKeys(vmPath string) (lower, name string) {
+	lower = strings.ToLower(vmPath)
+	return lower, path.Base(lower)
+}
+
+// micros returns a time as the table has it, 0 for none.
+func micros(t *time.Time) int64 {
+	if t == nil {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// nullMicros is micros with NULL for none.
+func nullMicros(t *time.Time) sql.NullInt64 {
+	return sql.NullInt64{Int64: micros(t), Valid: t != nil}
+}
+
+func fromMicros(v sql.NullInt64) *time.Time {
+	if !v.Valid {
+		return nil
+	}
+	t := time.UnixMicro(v.Int64).UTC()
+	return &t
+}

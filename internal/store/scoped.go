@@ -1,0 +1,61 @@
+package store
+
+import (
+	"context"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/service"
+	"github.com/hypersdk/hypersdk/internal/tenant"
+)
+
+// Update implements service.Store.
+func (s *Store) Update(ctx context.Context, scope tenant.Scope, fn func(service.Tx) error) error {
+	if scope.Tenant() == "" {
+		return fault.New(fault.Denied, "HX-STORE-007", "no tenant is given", "")
+	}
+	return s.w.update(ctx, func(t *tx) error { return fn(&scopedTx{tx: t, scope: scope}) })
+}
+
+// scopedTx is an update of one tenant's data.
+type scopedTx struct {
+	tx    *tx
+	scope tenant.Scope
+}
+
+// Insert implements service.Tx.
+func (t *scopedTx) Insert(j *job.Job) error {
+	if j.Tenant != string(t.scope.Tenant()) {
+		return fault.New(fault.Denied, "HX-STORE-008", "the job belongs to another tenant", "")
+	}
+	return t.tx.insert(j, t.scope.Actor())
+}
+
+// Cancel implements service.Tx.
+func (t *scopedTx) Cancel(id, reason string) (job.Job, bool, error) {
+	r, err := t.tx.job(id)
+	if err != nil {
+		return job.Job{}, false, err
+	}
+	if r.Tenant != string(t.scope.Tenant()) {
+		return job.Job{}, false, errNoJob(id)
+	}
+	return t.tx.apply(r, r.CancelBy(t.scope.Actor(), reason), 0)
+}
+
+// Replay implements service.Tx.
+func (t *scopedTx) Replay(key string) (digest, answer []byte, found bool, err error) {
+	found, err = t.tx.row(`SELECT digest, answer FROM idempotency WHERE tenant = $1 AND key = $2 AND at > $3`,
+		[]any{string(t.scope.Tenant()), key, t.tx.now.Add(-keepKeys).UnixMicro()}, &digest, &answer)
+	return digest, answer, found, err
+}
+
+// Remember implements service.Tx. It drops the keys whose time is over.
+func (t *scopedTx) Remember(key string, digest, answer []byte) error {
+	if _, err := t.tx.exec(`DELETE FROM idempotency WHERE at <= $1`, t.tx.now.Add(-keepKeys).UnixMicro()); err != nil {
+		return err
+	}
+	_, err := t.tx.exec(`INSERT INTO idempotency (tenant, key, digest, answer, at) VALUES ($1, $2, $3, $4, $5)`,
+		string(t.scope.Tenant()), key, digest, answer, t.tx.now.UnixMicro())
+	return err
+}

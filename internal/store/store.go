@@ -1,0 +1,137 @@
+// Package store keeps jobs, events, leases, checkpoints and the ledger of remote
+// objects in one SQL database: SQLite in the state directory. It implements the
+// ports of service and dispatch. What a call changed is on the disk (write-ahead
+// log, fsync) when it returns nil.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/dispatch"
+	"github.com/hypersdk/hypersdk/internal/event"
+	"github.com/hypersdk/hypersdk/internal/service"
+)
+
+// keepKeys is how long an idempotency key is remembered.
+const keepKeys = 24 * time.Hour
+
+// readers is how many queries run at once.
+const readers = 4
+
+// Sync says what a commit waits for.
+type Sync string
+
+// Full is the default: a commit survives a power cut. With Normal or Off it
+// survives only the end of the process: for a temporary store, or to show that
+// a test of durability can fail.
+const (
+	Full   Sync = "FULL"
+	Normal Sync = "NORMAL"
+	Off    Sync = "OFF"
+)
+
+// Options say where and how the store keeps its data.
+type Options struct {
+	Dir         string           // state directory; made if it is missing
+	Synchronous Sync             // "": Full
+	Now         func() time.Time // nil: the machine's clock
+}
+
+// Store is an open store.
+type Store struct {
+	lock  *os.File
+	write *sql.DB
+	read  *sql.DB
+	w     *writer
+	clock clock
+	hub   *event.Hub
+	close func() error
+}
+
+var (
+	_ service.Store    = (*Store)(nil)
+	_ service.Feed     = (*Store)(nil)
+	_ dispatch.Queue   = (*Store)(nil)
+	_ dispatch.Orphans = (*Store)(nil)
+)
+
+// Open opens the store in a directory that no other process uses, makes it if
+// there is none, and brings its schema up to date. Kinds: Conflict (in use),
+// Unprocessable (written by a newer version), Unavailable (cannot be used).
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Synchronous == "" {
+		o.Synchronous = Full
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, unusable(o.Dir, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, unusable(dir, err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{lock: lock, clock: newClock(o.Now), hub: &event.Hub{}}
+	s.close = sync.OnceValue(s.closeAll)
+	if err := s.open(ctx, filepath.Join(dir, "hypersdk.db"), o.Synchronous); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context, file string, mode Sync) error {
+	// SQLite gives its other files the permissions of this one.
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return unusable(filepath.Dir(file), err)
+	}
+	if err := f.Close(); err != nil {
+		return unusable(filepath.Dir(file), err)
+	}
+	if s.write, err = openSQLite(file, mode, 0); err != nil {
+		return err
+	}
+	if err := migrate(ctx, s.write); err != nil {
+		return err
+	}
+	if s.read, err = openSQLite(file, mode, readers); err != nil {
+		return err
+	}
+	s.w, err = newWriter(ctx, s.write, s.clock, s.hub)
+	return err
+}
+
+// Fatal delivers the error after which the store takes no more changes: an I/O
+// error of the disk below. End the process; the next one recovers.
+func (s *Store) Fatal() <-chan error { return s.w.fatal }
+
+// Watch implements service.Feed.
+func (s *Store) Watch(topic event.Topic) (wake <-chan struct{}, stop func()) {
+	return s.hub.Watch(topic)
+}
+
+// Close finishes the updates that have been asked for and closes the store. It
+// is idempotent.
+func (s *Store) Close() error { return s.close() }
+
+func (s *Store) closeAll() error {
+	var errs []error
+	if s.w != nil {
+		errs = append(errs, s.w.close())
+	}
+	if s.read != nil {
+		errs = append(errs, s.read.Close())
+	}
+	if s.write != nil {
+		errs = append(errs, s.write.Close())
+	}
+	return errors.Join(append(errs, s.lock.Close())...)
+}

@@ -1,0 +1,222 @@
+// Package storetest is the conformance suite of the store: what service and
+// dispatch rely on, whatever the database.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/dispatch"
+	"github.com/hypersdk/hypersdk/internal/event"
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/service"
+	"github.com/hypersdk/hypersdk/internal/tenant"
+)
+
+// Store is all that a store offers.
+type Store interface {
+	service.Store
+	service.Feed
+	dispatch.Queue
+	dispatch.Orphans
+}
+
+// Open makes an empty store that reads the given clock. The test's clean-up
+// closes it.
+type Open func(t *testing.T, now func() time.Time) Store
+
+// Run runs the suite.
+func Run(t *testing.T, open Open) {
+	for _, c := range []struct {
+		name string
+		test func(*world)
+	}{
+		{"a job comes back as it was", testRoundTrip},
+		{"tenants do not see each other", testTenants},
+		{"an update happens whole or not at all", testAtomic},
+		{"updates that share a commit do not spoil each other", testBatch},
+		{"claims go by priority, then by age", testClaimOrder},
+		{"a delayed job waits for its time", testDelayed},
+		{"a job is claimed once", testClaimOnce},
+		{"a stale lease writes nothing", testFence},
+		{"a renewal carries progress and brings the cancel", testRenew},
+		{"an interruption spends no attempt", testInterrupt},
+		{"a node takes back what it had", testTakeBack},
+		{"cancel in every state", testCancel},
+		{"a failed clean-up is tried again", testCleanupAgain},
+		{"checkpoints", testCheckpoints},
+		{"the ledger", testLedger},
+		{"one event for each change", testEvents},
+		{"queries", testQueries},
+		{"pages", testPages},
+		{"idempotency keys", testKeys},
+		{"the backlog", testBacklog},
+		{"a commit wakes who waits", testFeed},
+		{"any history agrees with the model", testModel},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(newWorld(t, open)) })
+	}
+}
+
+// world is a store with a clock and two tenants.
+type world struct {
+	*testing.T
+	Store
+	ctx    context.Context
+	ours   tenant.Scope
+	theirs tenant.Scope
+
+	mu    sync.Mutex
+	clock time.Time
+	made  int
+}
+
+func newWorld(t *testing.T, open Open) *world {
+	w := &world{
+		T: t, ctx: t.Context(), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		ours: scope(t, "ours"), theirs: scope(t, "theirs"),
+	}
+	w.Store = open(t, w.now)
+	return w
+}
+
+func scope(t *testing.T, id tenant.ID) tenant.Scope {
+	t.Helper()
+	s, err := tenant.NewPrincipal(id, "tester", tenant.All()...).Scope(tenant.JobSubmit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clock
+}
+
+func (w *world) advance(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clock = w.clock.Add(d)
+}
+
+// must ends the test on an error.
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(fault.Detail(err))
+	}
+}
+
+func (w *world) wantKind(err error, k fault.Kind) {
+	w.Helper()
+	if !fault.Is(err, k) {
+		w.Fatalf("got %v, want kind %s", err, k)
+	}
+}
+
+// draft makes a job that is not stored yet.
+func (w *world) draft(s tenant.Scope, edit ...func(*job.Spec)) job.Job {
+	spec := job.Spec{VMPath: fmt.Sprintf("/DC/vm/vm-%03d", w.made)}
+	for _, e := range edit {
+		e(&spec)
+	}
+	j := job.New(fmt.Sprintf("job-%03d", w.made), string(s.Tenant()), spec.WithDefaults(), w.now())
+	w.made++
+	return j
+}
+
+// submit stores a job of ours.
+func (w *world) submit(edit ...func(*job.Spec)) job.Job {
+	w.Helper()
+	return w.submitTo(w.ours, edit...)
+}
+
+func (w *world) submitTo(s tenant.Scope, edit ...func(*job.Spec)) job.Job {
+	w.Helper()
+	j := w.draft(s, edit...)
+	w.must(w.Update(w.ctx, s, func(tx service.Tx) error { return tx.Insert(&j) }))
+	return j
+}
+
+func priority(p job.Priority) func(*job.Spec) { return func(s *job.Spec) { s.Priority = p } }
+
+const lease = 15 * time.Second
+
+// claim takes the next job for node a.
+func (w *world) claim() dispatch.Lease {
+	w.Helper()
+	leases, err := w.Claim(w.ctx, "a", lease, 1)
+	w.must(err)
+	if len(leases) != 1 {
+		w.Fatalf("claimed %d jobs, want 1", len(leases))
+	}
+	return leases[0]
+}
+
+// running submits a job and claims it.
+func (w *world) running(edit ...func(*job.Spec)) dispatch.Lease {
+	w.Helper()
+	j := w.submit(edit...)
+	l := w.claim()
+	if l.Job.ID != j.ID {
+		w.Fatalf("claimed %s instead of %s", l.Job.ID, j.ID)
+	}
+	return l
+}
+
+func (w *world) apply(l dispatch.Lease, c job.Change) job.Job {
+	w.Helper()
+	j, err := w.Apply(w.ctx, l, c)
+	w.must(err)
+	return j
+}
+
+func (w *world) job(id string) job.Job {
+	w.Helper()
+	j, err := w.Reader(w.ours).Job(w.ctx, id)
+	w.must(err)
+	return j
+}
+
+func (w *world) cancel(id, reason string) (job.Job, bool) {
+	w.Helper()
+	var (
+		j       job.Job
+		changed bool
+	)
+	w.must(w.Update(w.ctx, w.ours, func(tx service.Tx) (err error) {
+		j, changed, err = tx.Cancel(id, reason)
+		return err
+	}))
+	return j, changed
+}
+
+// wantState checks the state that the store has.
+func (w *world) wantState(id string, want job.State) job.Job {
+	w.Helper()
+	j := w.job(id)
+	if j.State != want {
+		w.Fatalf("%s is %s, want %s", id, j.State, want)
+	}
+	return j
+}
+
+func (w *world) kinds(id string) []event.Kind {
+	w.Helper()
+	events, err := w.Reader(w.ours).Events(w.ctx, id, 0, 1000)
+	w.must(err)
+	kinds := make([]event.Kind, len(events))
+	for i, e := range events {
+		kinds[i] = e.Kind
+	}
+	return kinds
+}
+
+var errTest = errors.New("planned")

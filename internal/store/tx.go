@@ -1,0 +1,214 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/event"
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/job"
+)
+
+// tx is one update: it sees what earlier updates of the same batch did.
+type tx struct {
+	w      *writer
+	now    time.Time
+	topics []event.Topic // touched after the commit
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (t *tx) exec(query string, args ...any) (int64, error) {
+	s, err := t.w.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	t.w.pending++
+	r, err := s.ExecContext(t.w.base, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// row runs a query for at most one row. found is false without one.
+func (t *tx) row(query string, args []any, dest ...any) (found bool, err error) {
+	s, err := t.w.stmt(query)
+	if err != nil {
+		return false, err
+	}
+	err = s.QueryRowContext(t.w.base, args...).Scan(dest...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// strings runs a query for one column of texts.
+func (t *tx) strings(query string, args ...any) ([]string, error) {
+	s, err := t.w.stmt(query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.QueryContext(t.w.base, args...)
+	return scanAll(rows, err, func(rows *sql.Rows) (v string, err error) { return v, rows.Scan(&v) })
+}
+
+// scanAll reads all rows of a query and closes it.
+func scanAll[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) (all []T, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // Err below tells what went wrong
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}
+
+func (t *tx) touch(topics ...event.Topic) { t.topics = append(t.topics, topics...) }
+
+// insert stores a new job and its first event.
+func (t *tx) insert(j *job.Job, actor string) error {
+	spec, err := encode(j.Spec)
+	if err != nil {
+		return err
+	}
+	path, name := searchKeys(j.Spec.VMPath)
+	_, err = t.row(`INSERT INTO jobs (id, tenant, state, priority, delayed, not_before, max_attempts, submitted_at, vm_path, vm_name, spec)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING seq`,
+		[]any{j.ID, j.Tenant, string(j.State), j.Priority.Class(), t.delayed(*j), micros(j.NotBefore), j.MaxAttempts,
+			j.SubmittedAt.UnixMicro(), path, name, spec}, &j.Seq)
+	if err != nil {
+		return err
+	}
+	t.touch(event.Queue)
+	return t.append(event.OfSubmit(*j, actor))
+}
+
+// append adds an event to the log.
+func (t *tx) append(e event.Event) error {
+	data, err := encode(e.Data)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`INSERT INTO events (job_id, tenant, kind, actor, at, data) VALUES ($1, $2, $3, $4, $5, $6)`,
+		e.JobID, e.Tenant, string(e.Kind), e.Actor, e.Time.UnixMicro(), data)
+	t.touch(event.JobTopic(e.JobID))
+	return err
+}
+
+// delayed is 1 for a job that has to wait for its time.
+func (t *tx) delayed(j job.Job) int {
+	if j.State == job.Pending && j.NotBefore != nil && j.NotBefore.After(t.now) {
+		return 1
+	}
+	return 0
+}
+
+// job reads a whole job.
+func (t *tx) job(id string) (row, error) {
+	var r row
+	found, err := t.row(`SELECT `+wholeColumns+` FROM jobs WHERE id = $1`, []any{id}, r.whole()...)
+	if err != nil {
+		return row{}, err
+	}
+	if !found {
+		return row{}, errNoJob(id)
+	}
+	return r, r.decode(t.now)
+}
+
+// apply moves a job along the state table and appends the event of it; leased
+// sets the end of a new lease.
+func (t *tx) apply(r row, c job.Change, leaseUntil int64) (job.Job, bool, error) {
+	before := r.Job
+	changed, err := r.Apply(c, t.now)
+	if err != nil {
+		return before, false, err
+	}
+	if !changed && r.Epoch == before.Epoch {
+		return before, false, nil // a cancel that came late
+	}
+	if err := t.save(r, before, c, leaseUntil); err != nil {
+		return before, false, err
+	}
+	if r.State == job.Pending || r.State == job.Cancelling {
+		t.touch(event.Queue)
+	}
+	t.touch(event.JobTopic(r.ID))
+	if changed {
+		err = t.append(event.OfChange(r.Job, before.State, c, t.now))
+	}
+	r.explain(t.now)
+	return r.Job, changed, err
+}
+
+// save writes what a change may have altered. The fence is in the statement.
+func (t *tx) save(r row, before job.Job, c job.Change, leaseUntil int64) error {
+	failure, err := encodeOrNil(r.Error)
+	if err != nil {
+		return err
+	}
+	artifacts, err := encodeOrNil(r.Artifacts)
+	if err != nil {
+		return err
+	}
+	lease := r.leaseUntil
+	switch {
+	case c.Trigger == job.Claim:
+		lease = sql.NullInt64{Int64: leaseUntil, Valid: true}
+	case c.Trigger.Releases():
+		lease = sql.NullInt64{}
+	}
+	n, err := t.exec(`UPDATE jobs SET state = $1, delayed = $2, not_before = $3, epoch = $4, node = $5, lease_until = $6, attempt = $7,
+		started_at = $8, finished_at = $9, cancel_reason = $10, failure = $11, artifacts = $12, receipt = $13, token = $14
+		WHERE id = $15 AND epoch = $16 AND state = $17`,
+		string(r.State), t.delayed(r.Job), micros(r.NotBefore), r.Epoch, r.Node, lease, r.Attempt,
+		nullMicros(r.StartedAt), nullMicros(r.FinishedAt), r.CancelReason, failure, artifacts, []byte(r.Receipt), r.keptToken(),
+		r.ID, before.Epoch, string(before.State))
+	if err != nil {
+		return err
+	}
+	if n != 1 {
+		return errStale(r.ID)
+	}
+	if r.State.Final() {
+		return t.dropCheckpoints(r.ID)
+	}
+	return nil
+}
+
+func encode(v any) (string, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("encode %T: %w", v, err)
+	}
+	return string(b), nil
+}
+
+// encodeOrNil makes NULL of an empty value.
+func encodeOrNil[T *job.Failure | []job.Artifact | *job.Progress](v T) (any, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode %T: %w", v, err)
+	}
+	if string(b) == "null" {
+		return nil, nil
+	}
+	return string(b), nil
+}
+
+func errNoJob(id string) error {
+	return fault.Newf(fault.NotFound, "HX-JOB-041", "list the jobs to see their ids", "there is no job %.100q", id)
+}
+
+func errStale(id string) error {
+	return fault.Newf(fault.Conflict, "HX-JOB-042", "", "job %s has changed hands: this lease is over", id)
+}
