@@ -1,0 +1,98 @@
+package store
+
+import (
+	"database/sql"
+	"strings"
+	"testing"
+)
+
+// TestPlans: each question of the claim loop is answered from the index that
+// holds only the rows it is about, without sorting, so that its cost does not
+// depend on the size of the table.
+func TestPlans(t *testing.T) {
+	s, err := Open(t.Context(), Options{Dir: t.TempDir(), Synchronous: Off})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, c := range []struct {
+		name, query string
+		indexes     []string
+	}{
+		{"ready", sqlReady, []string{"jobs_ready"}},
+		{"any ready", sqlAnyReady, []string{"jobs_ready", "jobs_delayed"}},
+		{"promote", sqlPromote, []string{"jobs_delayed"}},
+		{"clean", sqlClean, []string{"jobs_cleanup"}},
+		{"expired", sqlExpired, []string{"jobs_leased"}},
+		{"leased by", sqlLeasedBy, []string{"jobs_leased"}},
+		{"cancelling", sqlCancelling, []string{"jobs_leased"}},
+		{"list", `SELECT id FROM jobs WHERE tenant = $1 ORDER BY seq DESC LIMIT $2`, []string{"jobs_tenant"}},
+		{"list of a state", `SELECT id FROM jobs WHERE tenant = $1 AND state IN ($2) ORDER BY seq DESC LIMIT $3`, []string{"jobs_state"}},
+		{"list of a VM", `SELECT id FROM jobs WHERE tenant = $1 AND vm_name = $2 ORDER BY seq DESC LIMIT $3`, []string{"jobs_vm"}},
+		{"backlog", `SELECT state, COUNT(*) FROM jobs WHERE tenant = $1 GROUP BY state`, []string{"COVERING INDEX jobs_state"}},
+		{"events", `SELECT seq FROM events WHERE job_id = $1 AND tenant = $2 AND seq > $3 ORDER BY seq LIMIT $4`, []string{"events_job"}},
+	} {
+		plan := explain(t, s.read, c.query)
+		for _, want := range c.indexes {
+			if !strings.Contains(plan, want) {
+				t.Errorf("%s: no %s in\n%s", c.name, want, plan)
+			}
+		}
+		for line := range strings.Lines(plan) {
+			if strings.Contains(line, "TEMP B-TREE") || strings.Contains(line, "SCAN") && !strings.Contains(line, "INDEX jobs_") &&
+				!strings.Contains(line, "CONSTANT ROW") && !strings.Contains(line, "LIST SUBQUERY") {
+				t.Errorf("%s: %s", c.name, line)
+			}
+		}
+	}
+}
+
+func explain(t *testing.T, db *sql.DB, query string) string {
+	t.Helper()
+	args := make([]any, strings.Count(query, "$"))
+	rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
+	lines, err := scanAll(rows, err, func(rows *sql.Rows) (string, error) {
+		var a, b, c int
+		var detail string
+		err := rows.Scan(&a, &b, &c, &detail)
+		return detail + "\n", err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "")
+}
+
+// TestPragmas: both pools have what durability and integrity rest on.
+func TestPragmas(t *testing.T) {
+	s, err := Open(t.Context(), Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for name, want := range map[string]string{
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000", "wal_autocheckpoint": "0",
+	} {
+		var got, read string
+		if err := s.w.conn.QueryRowContext(t.Context(), "PRAGMA "+name).Scan(&got); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.read.QueryRowContext(t.Context(), "PRAGMA "+name).Scan(&read); err != nil {
+			t.Fatal(err)
+		}
+		if got != want || read != want {
+			t.Errorf("%s is %s for writing and %s for reading, want %s", name, got, read, want)
+		}
+	}
+	if _, err := s.read.ExecContext(t.Context(), "DELETE FROM jobs"); err == nil {
+		t.Error("a reader can write")
+	}
+}
