@@ -21,7 +21,7 @@ func newCodec(kind Compression, level int) (codec, error) {
 	case kind == None:
 		return nil, nil //nolint:nilnil // no compression has no codec
 	case kind == Zlib && 0 <= level && level <= 9:
-		return newDeflater(level)
+		return newDeflater(level), nil
 	case kind == Zstd && 0 <= level && level <= 22:
 		return newZstder(level)
 	default:

@@ -1,7 +1,6 @@
 package qcow2
 
 import (
-	"fmt"
 	"io"
 	"sync"
 
@@ -18,22 +17,13 @@ const (
 )
 
 // deflater stores clusters as raw deflate.
-type deflater struct{ writers sync.Pool }
+type deflater struct {
+	level int
+	idle  sync.Pool // of *deflateWriter
+}
 
 // newDeflater takes a level from 1 to 9, or 0 for the fastest.
-func newDeflater(level int) (*deflater, error) {
-	level = max(level, flate.BestSpeed)
-	first, err := flate.NewWriter(io.Discard, level)
-	if err != nil {
-		return nil, fmt.Errorf("qcow2: deflate: %w", err)
-	}
-	d := &deflater{writers: sync.Pool{New: func() any {
-		w, _ := flate.NewWriter(io.Discard, level) //nolint:errcheck // the level was good for the first one
-		return &deflateWriter{flate: w}
-	}}}
-	d.writers.Put(&deflateWriter{flate: first})
-	return d, nil
-}
+func newDeflater(level int) *deflater { return &deflater{level: max(level, flate.BestSpeed)} }
 
 func (*deflater) accepts(enc disk.Encoding) bool { return enc == disk.Zlib || enc == disk.Deflate }
 
@@ -77,9 +67,17 @@ func (d *deflater) again(b *disk.Block, decode func(dst, src []byte) (int, error
 }
 
 func (d *deflater) compress(b *disk.Block) {
-	w := d.writers.Get().(*deflateWriter) //nolint:forcetypeassert // the pool holds nothing else
+	w := d.writer()
 	compress(b, disk.Deflate, w.squeeze)
-	d.writers.Put(w)
+	d.idle.Put(w)
+}
+
+func (d *deflater) writer() *deflateWriter {
+	if w, ok := d.idle.Get().(*deflateWriter); ok {
+		return w
+	}
+	w, _ := flate.NewWriter(io.Discard, d.level) // fails for another level only
+	return &deflateWriter{flate: w}
 }
 
 // deflateWriter makes one stream at a time.

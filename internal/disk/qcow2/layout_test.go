@@ -22,7 +22,7 @@ func TestRefcountBlockBorders(t *testing.T) {
 	}
 	raw := d.writeRaw(t)
 	for kind, c := range compressions {
-		for before := int64(0); before < 6; before++ {
+		for before := range int64(6) {
 			for _, marks := range []bool{false, true} {
 				t.Run(fmt.Sprint(kind, before, marks), func(t *testing.T) {
 					shift := before * disk.GrainSize
@@ -77,6 +77,24 @@ func jumpy(t *testing.T, d *fake, c qcow2.Compression, shift int64, marks bool) 
 	}
 	check(t, target.Finish(t.Context()))
 	return path
+}
+
+// A packed cluster never lies across such a border.
+func TestPackedAtBorder(t *testing.T) {
+	d := &fake{size: gib, content: text}
+	for i := range int64(40) {
+		d.only = append(d.only, i)
+	}
+	raw := d.writeRaw(t)
+	for kind, c := range compressions {
+		for _, before := range []int64{1, 511, 512, 5000, 70000, 200000} {
+			if c != qcow2.None {
+				t.Run(fmt.Sprint(kind, before), func(t *testing.T) {
+					oracle(t, raw, jumpy(t, d, c, before, false))
+				})
+			}
+		}
+	}
 }
 
 // The file may end on either side of such a border, or on it.

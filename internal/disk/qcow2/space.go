@@ -75,7 +75,8 @@ func (s *space) use(off, n int64) {
 }
 
 // reserve makes sure that the next n bytes, at most a cluster, are counted by
-// the current refcount block, and begins another one if not.
+// the current refcount block, and begins another one if not. No gap survives
+// that: its border is one at which the stage has been written out.
 func (s *space) reserve(n int64) error {
 	if s.out.pos()+n <= (s.block+1)*blockSpan {
 		return nil
@@ -90,7 +91,6 @@ func (s *space) reserve(n int64) error {
 	}
 	clear(s.refs)
 	s.block++
-	s.gap = extent{}
 	s.use(off, clusterSize)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -129,7 +130,7 @@ func TestLargestDisk(t *testing.T) {
 	path, _ := write(t, d, qcow2.TargetOptions{Compression: qcow2.Zlib})
 	tool(t, "qemu-img", "check", "-f", "qcow2", path)
 	out := tool(t, "qemu-io", "-r", "-f", "qcow2", "-c", fmt.Sprintf("read -v %d 48", size-disk.GrainSize), path)
-	if want := fmt.Sprintf("% x", text(size/disk.GrainSize - 1)[:16]); !bytes.Contains([]byte(out), []byte(want)) {
+	if want := fmt.Sprintf("% x", text(size/disk.GrainSize - 1)[:16]); !strings.Contains(out, want) {
 		t.Errorf("the last cluster reads as\n%s\nwant %s", out, want)
 	}
 }
@@ -250,6 +251,73 @@ func TestPutDoesNotAllocate(t *testing.T) {
 		})
 		if allocs >= 1 {
 			t.Errorf("%s: %v allocations per block", kind, allocs)
+		}
+	}
+}
+
+// ordered is an object that checks how it is written: ascending and in whole
+// pages, except in front, and mostly in large pieces.
+type ordered struct {
+	memory
+	t      *testing.T
+	head   int64
+	end    int64
+	writes int
+}
+
+func (o *ordered) WriteAt(p []byte, off int64) (int, error) {
+	o.writes++
+	if off%4096 != 0 || len(p)%4096 != 0 {
+		o.t.Errorf("a write of %d bytes at %d", len(p), off)
+	}
+	if o.head == 0 {
+		o.head, o.end = off, off
+	}
+	if end := off + int64(len(p)); end > o.head {
+		if off != o.end {
+			o.t.Errorf("a write at %d behind %d", off, o.end)
+		}
+		o.end = end
+	}
+	return o.memory.WriteAt(p, off)
+}
+
+// What an object may rely on, marks included.
+func TestWritesAscendInPages(t *testing.T) {
+	for kind, c := range compressions {
+		obj := &ordered{t: t}
+		target, err := qcow2.NewTarget(obj, qcow2.TargetOptions{Size: 16*mib + 512, Compression: c})
+		check(t, err)
+		d := &fake{size: 16*mib + 512, content: alternating}
+		for i := range d.grains() {
+			p := d.at(i)
+			if len(p) == 0 {
+				continue
+			}
+			b := disk.NewBlock(i*disk.GrainSize, int64(len(p)), disk.Raw, p, nil)
+			check(t, target.Encode(&b))
+			check(t, target.Put(t.Context(), b))
+			if i%100 == 11 {
+				_, err := target.Mark()
+				check(t, err)
+			}
+		}
+		check(t, target.Finish(t.Context()))
+		if most := len(obj.data)/mib + 2*4 + 4; obj.writes > most {
+			t.Errorf("%s: %d writes for %d bytes", kind, obj.writes, len(obj.data))
+		}
+	}
+}
+
+// A target stays small, whatever the size of the disk.
+func TestTargetMemory(t *testing.T) {
+	for size, most := range map[int64]uint64{1 << 40: 2 * mib, 64 << 40: 4 * mib} {
+		spent := allocated(func() {
+			_, err := qcow2.NewTarget(&sparse{}, qcow2.TargetOptions{Size: size, Compression: qcow2.Zlib})
+			check(t, err)
+		})
+		if spent > most {
+			t.Errorf("%d bytes for a disk of %d", spent, size)
 		}
 	}
 }
