@@ -92,7 +92,7 @@ func (s *Server) serveFlat(w http.ResponseWriter, r *http.Request, f *flatFile, 
 	s.stats.request(at)
 	out := s.newBody(w, r, at)
 	out.note = func(pos, n int64) { s.stats.sent(at, rng.off+pos, n) }
-	out.watch = func(int64) error {
+	out.check = func() error {
 		if f.m.generation() != generation {
 			return errChainChanged
 		}

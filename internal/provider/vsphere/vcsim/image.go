@@ -79,6 +79,9 @@ func (m *image) close() error {
 // depth returns how many layers, from the base, make up the content at a
 // snapshot (nil: now). The caller holds mu.
 func (m *image) depth(snap *types.ManagedObjectReference) (int, error) {
+	if len(m.layers) == 0 {
+		return 0, errGone
+	}
 	if snap == nil {
 		return len(m.layers), nil
 	}

@@ -122,7 +122,10 @@ func (s *Server) sendDisk(w http.ResponseWriter, r *http.Request, l *lease, it i
 	s.stats.request(it.site)
 	out := s.newBody(w, r.WithContext(ctx), it.site)
 	out.note = func(pos, n int64) { s.stats.sent(it.site, pos, n) }
-	out.watch = s.leaseWatch(ctx, l, it)
+	out.check = ctx.Err
+	if f, hit := s.faults.take(LoseLease, it.site); hit {
+		out.stops = append(out.stops, stop{f.After, func() error { l.expire(); return errCut }})
+	}
 	if err := s.copyStream(ctx, out, sent, it); err != nil {
 		return err
 	}
@@ -133,20 +136,6 @@ func (s *Server) sendDisk(w http.ResponseWriter, r *http.Request, l *lease, it i
 		Key: it.key, Sha1: clean.sha1, Size: out.sent, Disk: true, Capacity: it.disk.size, PopulatedSize: clean.populated,
 	}, clean.sha256)
 	return nil
-}
-
-// leaseWatch makes the check before each piece: the lease must live, and a
-// fault may end it.
-func (s *Server) leaseWatch(ctx context.Context, l *lease, it item) func(int64) error {
-	return func(pos int64) error {
-		if _, hit := s.faults.takeIf(LoseLease, it.site, func(f *Fault) bool { return pos >= f.After }); hit {
-			l.expire()
-		}
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("%w: %w", errCut, err)
-		}
-		return nil
-	}
 }
 
 // copyStream sends a stream while it grows, and damages a grain if a fault

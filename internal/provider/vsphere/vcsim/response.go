@@ -3,7 +3,6 @@ package vcsim
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 )
@@ -39,36 +38,48 @@ func pause(a, b context.Context, d time.Duration) bool {
 	return false
 }
 
+// errCut tells that the connection has to be cut.
+var errCut = fmt.Errorf("connection cut: %w", http.ErrAbortHandler)
+
 // body sends the content of a response and applies the faults that strike in
-// the middle. cut and stall are positions in the body, negative for none.
+// the middle.
 type body struct {
-	w          io.Writer
-	client     context.Context //nolint:containedctx // of one request
-	server     context.Context //nolint:containedctx // of the server
-	cut, stall int64
-	rate       int64 // bytes per second, 0: as fast as it goes
-	sent       int64
-	note       func(pos, n int64) // is told what was sent
-	watch      func(pos int64) error
+	w     http.ResponseWriter
+	ctx   context.Context //nolint:containedctx // of one request
+	rate  int64           // bytes per second, 0: as fast as it goes
+	stops []stop
+	sent  int64
+	note  func(pos, n int64) // is told what was sent
+	check func() error       // is asked before each piece
 }
 
-// newBody takes the faults for one response.
-func (s *Server) newBody(w io.Writer, r *http.Request, at site) *body {
-	b := &body{w: w, client: r.Context(), server: s.done, cut: -1, stall: -1}
+// stop is a position in a body where a fault strikes.
+type stop struct {
+	at     int64
+	strike func() error
+}
+
+// newBody takes the faults for one response. The body also ends with the
+// server.
+func (s *Server) newBody(w http.ResponseWriter, r *http.Request, at site) *body {
+	b := &body{w: w, ctx: r.Context(), note: func(int64, int64) {}, check: func() error { return nil }}
 	if f, hit := s.faults.take(Cut, at); hit {
-		b.cut = f.After
+		b.stops = append(b.stops, stop{f.After, func() error { return errCut }})
 	}
 	if f, hit := s.faults.take(Stall, at); hit {
-		b.stall = f.After
+		b.stops = append(b.stops, stop{f.After, func() error {
+			select {
+			case <-b.ctx.Done():
+			case <-s.done.Done():
+			}
+			return errCut
+		}})
 	}
 	if f, hit := s.faults.take(Slow, at); hit {
 		b.rate = f.Rate
 	}
 	return b
 }
-
-// errCut tells that the connection has to be cut.
-var errCut = fmt.Errorf("connection cut: %w", http.ErrAbortHandler)
 
 // Write sends p, or what of it the faults let through.
 func (b *body) Write(p []byte) (int, error) {
@@ -79,9 +90,7 @@ func (b *body) Write(p []byte) (int, error) {
 			return total, err
 		}
 		k, err := b.w.Write(p[:n])
-		if b.note != nil {
-			b.note(b.sent, int64(k))
-		}
+		b.note(b.sent, int64(k))
 		b.sent += int64(k)
 		total += k
 		if err != nil {
@@ -94,30 +103,22 @@ func (b *body) Write(p []byte) (int, error) {
 
 // step returns how many of the next n bytes may be sent at once.
 func (b *body) step(n int64) (int64, error) {
-	if b.sent == b.stall {
-		select {
-		case <-b.client.Done():
-		case <-b.server.Done():
+	if err := b.check(); err != nil {
+		return 0, err
+	}
+	for _, at := range b.stops {
+		if at.at == b.sent {
+			_ = http.NewResponseController(b.w).Flush() // what comes before must arrive
+			return 0, at.strike()
 		}
-		return 0, errCut
-	}
-	if b.sent == b.cut {
-		return 0, errCut
-	}
-	if b.stall > b.sent {
-		n = min(n, b.stall-b.sent)
-	}
-	if b.cut > b.sent {
-		n = min(n, b.cut-b.sent)
-	}
-	if b.watch != nil {
-		if err := b.watch(b.sent); err != nil {
-			return 0, err
+		if at.at > b.sent {
+			n = min(n, at.at-b.sent)
 		}
 	}
 	if b.rate > 0 {
 		n = min(n, max(1, b.rate/20))
-		if !pause(b.client, b.server, time.Duration(n)*time.Second/time.Duration(b.rate)) {
+		_ = http.NewResponseController(b.w).Flush()
+		if !pause(b.ctx, b.ctx, time.Duration(n)*time.Second/time.Duration(b.rate)) {
 			return 0, errCut
 		}
 	}

@@ -32,6 +32,7 @@ type Server struct {
 	streams  *streams
 
 	vcenter, host *endpoint
+	transfers     sync.WaitGroup     // requests that read disks
 	stop          context.CancelFunc // ends stalled responses and lease clocks
 	done          context.Context    //nolint:containedctx // the server's own life, not a caller's
 
@@ -140,11 +141,15 @@ func (s *Server) Close() error {
 			errs = append(errs, e.close())
 		}
 	}
+	s.transfers.Wait()
 	if s.streams != nil {
 		s.streams.close()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, l := range s.leases {
+		l.clock.Stop()
+	}
 	for name, m := range s.images {
 		errs = append(errs, m.close())
 		delete(s.images, name)
@@ -193,14 +198,23 @@ func (s *Server) vcenterMux() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.service.ServeMux)
 	mux.HandleFunc(s.registry.Path, s.serveSDK)
-	mux.HandleFunc("/folder/", s.serveFolder)
-	mux.HandleFunc("/nfc/", s.serveNFC) // for device URLs with "*"
+	mux.Handle("/folder/", s.transfer(s.serveFolder))
+	mux.Handle("/nfc/", s.transfer(s.serveNFC)) // for device URLs with "*"
 	return mux
 }
 
 // hostMux serves what an ESXi host serves.
 func (s *Server) hostMux() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/nfc/", s.serveNFC)
+	mux.Handle("/nfc/", s.transfer(s.serveNFC))
 	return mux
+}
+
+// transfer makes Close wait for a handler.
+func (s *Server) transfer(h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.transfers.Add(1)
+		defer s.transfers.Done()
+		h(w, r)
+	})
 }
