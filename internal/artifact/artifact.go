@@ -37,33 +37,44 @@ func (i *Image) Close() error { return errors.Join(i.Source.Close(), i.file.Clos
 // OpenDisk opens the image that holds a disk. format is the receipt's. Kinds
 // NotFound, Corrupt.
 func OpenDisk(files Files, format string, d *receipt.Disk) (*Image, error) {
-	f, err := files.Open(d.File)
+	img, err := openImage(files, format, d.File, d.Member)
 	if err != nil {
 		return nil, err
 	}
-	src, err := open(f, format, d)
-	if err == nil && src.Info().Size != d.Size {
-		err = fault.Newf(fault.Corrupt, "HX-VERIFY-001", "export again", "%s holds a disk of %d bytes, the receipt says %d", d.File, src.Info().Size, d.Size)
+	if size := img.Info().Size; size != d.Size {
+		return nil, errors.Join(fault.Newf(fault.Corrupt, "HX-VERIFY-001", "export again",
+			"%s holds a disk of %d bytes, the receipt says %d", d.File, size, d.Size), img.Close())
+	}
+	return img, nil
+}
+
+// OpenImage opens a disk image: raw, vmdk or qcow2. The format is not guessed.
+func OpenImage(files Files, format, name string) (*Image, error) {
+	return openImage(files, format, name, "")
+}
+
+func openImage(files Files, format, name, member string) (*Image, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	var src disk.Source
+	switch format {
+	case "raw":
+		src = disk.NewRawSource(f, disk.Info{Name: name, Size: f.Size()})
+	case "qcow2":
+		src, err = qcow2.Open(f, f.Size())
+	case "vmdk", "ovf":
+		src, err = vmdk.Open(f, f.Size(), vmdk.OpenOptions{})
+	case "ova":
+		src, err = openMember(f, member)
+	default:
+		err = unknownFormat(format)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return &Image{Source: src, file: f}, nil
-}
-
-func open(f sink.ReadFile, format string, d *receipt.Disk) (disk.Source, error) {
-	switch format {
-	case "raw":
-		return disk.NewRawSource(f, disk.Info{Key: d.Key, Name: d.Name, Size: f.Size()}), nil
-	case "qcow2":
-		return qcow2.Open(f, f.Size())
-	case "vmdk", "ovf":
-		return vmdk.Open(f, f.Size(), vmdk.OpenOptions{})
-	case "ova":
-		return openMember(f, d.Member)
-	default:
-		return nil, fault.Newf(fault.Unprocessable, "HX-VERIFY-002", "use a newer hyperexport", "the format %q is not known", format)
-	}
 }
 
 func openMember(f sink.ReadFile, name string) (disk.Source, error) {

@@ -3,6 +3,8 @@
 package console
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -91,4 +93,11 @@ func Error(w io.Writer, err error) {
 		line = fault.Detail(err)
 	}
 	_, _ = fmt.Fprintln(w, "Error: "+line)
+}
+
+// Classified tells whether err is of our own making: what cobra says of flags and
+// arguments is not.
+func Classified(err error) bool {
+	var e *fault.Error
+	return errors.As(err, &e) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

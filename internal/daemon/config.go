@@ -100,7 +100,7 @@ func Load(path string, env vsphere.Lookup, environ []string) (Config, error) {
 	if err := overlay(&c, environ); err != nil {
 		return c, err
 	}
-	if err := c.VSphere.complete(env); err != nil {
+	if c.VSphere, err = c.VSphere.withGovc(env); err != nil {
 		return c, err
 	}
 	c.complete()
@@ -178,21 +178,27 @@ func (c *Config) check() error {
 	return fault.New(fault.Invalid, "HX-CONF-003", "the configuration is not valid: "+strings.Join(wrong, "; "), "correct these keys")
 }
 
-// complete reads the password's file and fills the rest from GOVC_*.
-func (v *VSphereConfig) complete(env vsphere.Lookup) error {
+// Complete reads the password's file, fills what is empty from the GOVC_*
+// variables, and gives the form that the provider takes.
+func (v VSphereConfig) Complete(env vsphere.Lookup) (vsphere.Config, error) {
+	v, err := v.withGovc(env)
+	return v.provider(), err
+}
+
+func (v VSphereConfig) withGovc(env vsphere.Lookup) (VSphereConfig, error) {
 	if v.PasswordFile != "" {
 		text, err := os.ReadFile(v.PasswordFile)
 		if err != nil {
-			return fault.Wrap(err, fault.Invalid, "HX-CONF-004", "vsphere.password_file cannot be read", "check the path and the file's permissions")
+			return v, fault.Wrap(err, fault.Invalid, "HX-CONF-004", "the password file cannot be read", "check the path and the file's permissions")
 		}
 		v.Password = secret.New(strings.TrimRight(string(text), "\r\n"))
 	}
 	if v.URL != "" && v.Username != "" && !v.Password.Empty() {
-		return nil
+		return v, nil
 	}
 	govc, err := vsphere.FromEnv(env)
 	if err != nil {
-		return err
+		return v, err
 	}
 	if v.URL == "" {
 		v.URL, v.Insecure = govc.URL, v.Insecure || govc.Insecure
@@ -206,7 +212,7 @@ func (v *VSphereConfig) complete(env vsphere.Lookup) error {
 	if v.CAFile == "" {
 		v.CAFile = govc.CAFile
 	}
-	return nil
+	return v, nil
 }
 
 // provider is the form that the provider takes.

@@ -1,0 +1,151 @@
+package daemon
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hypersdk/hypersdk/internal/dispatch"
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/provider"
+	"github.com/hypersdk/hypersdk/internal/receipt"
+	"github.com/hypersdk/hypersdk/internal/service"
+	"github.com/hypersdk/hypersdk/internal/step"
+	"github.com/hypersdk/hypersdk/internal/store"
+	"github.com/hypersdk/hypersdk/internal/version"
+)
+
+// EngineConfig is what an engine needs. All fields but the hooks are required.
+type EngineConfig struct {
+	StateDir  string
+	Roots     []string // directories below which outputs may lie
+	Workers   int
+	Providers map[string]provider.Provider // the engine closes them
+	Log       *slog.Logger
+
+	Submitted   service.Hooks
+	Dispatched  dispatch.Hooks
+	Transferred func(read, written, zero int64)
+}
+
+// Engine is the queue, the workers and the service on one state directory: the
+// inside of the daemon, and of hyperexport without one.
+type Engine struct {
+	Service *service.Service
+
+	store      *store.Store
+	dispatcher *dispatch.Dispatcher
+	janitor    *dispatch.Janitor
+	providers  map[string]provider.Provider
+	key        ed25519.PrivateKey
+}
+
+// NewEngine opens the state directory and puts the parts together. Nothing runs
+// before Run. Kinds: as store.Open.
+func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
+	st, err := store.Open(ctx, store.Options{Dir: c.StateDir})
+	if err != nil {
+		return nil, err
+	}
+	key, err := receipt.LoadKey(filepath.Join(c.StateDir, "signing.key"))
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	e := &Engine{store: st, providers: c.Providers, key: key}
+	export := &step.Export{
+		Providers: c.Providers, Outputs: outputs(c.Roots), Key: key,
+		Tool: "hypervisord " + version.String(), Log: c.Log, Observe: c.Transferred,
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "local"
+	}
+	e.dispatcher = dispatch.New(st, st, export, dispatch.Options{Node: host, Workers: c.Workers, Hooks: c.Dispatched, Log: c.Log})
+	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
+	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Hooks: c.Submitted})
+	return e, nil
+}
+
+// Run works until ctx is done, or until the store's disk fails: then the process
+// must end (kind Internal).
+func (e *Engine) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return e.dispatcher.Run(ctx) })
+	g.Go(func() error { return e.janitor.Run(ctx) })
+	g.Go(func() error {
+		select {
+		case err := <-e.store.Fatal():
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	return g.Wait()
+}
+
+// Close closes the store and logs out. Call it after Run has returned.
+func (e *Engine) Close(ctx context.Context) error {
+	errs := []error{e.store.Close()}
+	for _, p := range e.providers {
+		errs = append(errs, p.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// settle removes a remote object that an ended job left.
+func (e *Engine) settle(ctx context.Context, entry provider.LedgerEntry) error {
+	p, err := e.provider(entry.Provider)
+	if err != nil {
+		return err
+	}
+	return p.Settle(ctx, entry)
+}
+
+// provider finds a provider by name; the empty name is vsphere.
+func (e *Engine) provider(name string) (provider.Provider, error) {
+	if name == "" {
+		name = "vsphere"
+	}
+	if p, ok := e.providers[name]; ok {
+		return p, nil
+	}
+	fix := "configure it"
+	if len(e.providers) > 0 {
+		fix = "configured here: " + strings.Join(slices.Sorted(maps.Keys(e.providers)), ", ")
+	}
+	return nil, fault.Newf(fault.NotFound, "HX-PROVIDER-001", fix, "there is no provider %q", name)
+}
+
+// VMs lists the VMs of a provider that match any of the patterns; none: all.
+func (e *Engine) VMs(ctx context.Context, name string, patterns ...string) ([]provider.VM, error) {
+	p, err := e.provider(name)
+	if err != nil {
+		return nil, err
+	}
+	vms := []provider.VM{}
+	for vm, err := range p.VMs(ctx, patterns...) {
+		if err != nil {
+			return nil, fmt.Errorf("list VMs: %w", err)
+		}
+		vms = append(vms, vm)
+	}
+	return vms, nil
+}
+
+// VM returns the one VM that ref names.
+func (e *Engine) VM(ctx context.Context, name, ref string) (provider.VM, error) {
+	p, err := e.provider(name)
+	if err != nil {
+		return provider.VM{}, err
+	}
+	return p.Find(ctx, ref)
+}

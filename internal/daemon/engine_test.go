@@ -1,0 +1,243 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/artifact"
+	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/provider"
+	"github.com/hypersdk/hypersdk/internal/provider/vsphere"
+	"github.com/hypersdk/hypersdk/internal/provider/vsphere/vcsim"
+	"github.com/hypersdk/hypersdk/internal/receipt"
+	"github.com/hypersdk/hypersdk/internal/secret"
+	"github.com/hypersdk/hypersdk/internal/service"
+	"github.com/hypersdk/hypersdk/internal/tenant"
+)
+
+// bench is an engine on a simulated vCenter.
+type bench struct {
+	*Engine
+	t    *testing.T
+	sim  *vcsim.Server
+	root string // of the outputs
+	user tenant.Principal
+}
+
+func newBench(t *testing.T, o vcsim.Options) *bench {
+	t.Helper()
+	sim, err := vcsim.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sim.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	b := &bench{t: t, sim: sim, root: t.TempDir(), user: tenant.NewPrincipal(tenant.Default, "test", tenant.All()...)}
+	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	p, err := vsphere.New(vsphere.Config{URL: sim.URL().String(), Username: sim.Username(), Password: secret.New(sim.Password()), Thumbprint: sim.Thumbprint()}, log, vsphere.Observer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Engine, err = NewEngine(t.Context(), EngineConfig{StateDir: t.TempDir(), Roots: []string{b.root}, Workers: 2,
+		Providers: map[string]provider.Provider{"vsphere": p}, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := b.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+func (b *bench) submit(s job.Spec) string {
+	b.t.Helper()
+	r, err := b.Service.Submit(b.t.Context(), b.user, []job.Spec{s}, service.SubmitOptions{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return r.Jobs[0].ID
+}
+
+// wait follows the job's stream to its end.
+func (b *bench) wait(id string) job.Job {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 5*time.Minute)
+	defer cancel()
+	updates, err := b.Service.Events(ctx, b.user, id, 0)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, err := range updates {
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	j, err := b.Service.Get(ctx, b.user, id)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return j
+}
+
+func (b *bench) export(s job.Spec) job.Job {
+	b.t.Helper()
+	j := b.wait(b.submit(s))
+	if j.State != job.Completed {
+		b.t.Fatalf("%s ended %s: %+v", s.VMPath, j.State, j.Error)
+	}
+	b.clean()
+	return j
+}
+
+// clean asserts that nothing is left on the simulated vCenter and in the output.
+func (b *bench) clean() {
+	b.t.Helper()
+	if left := b.sim.Leftovers(); len(left) > 0 {
+		b.t.Errorf("left on vCenter: %v", left)
+	}
+	entries, err := os.ReadDir(b.root)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".partial") {
+			b.t.Errorf("left in the output: %s", e.Name())
+		}
+	}
+}
+
+// source writes the simulator's disk to a raw file.
+func (b *bench) source(vm string, key int32) string {
+	b.t.Helper()
+	c, err := b.sim.Disk(vm, key)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	path := filepath.Join(b.t.TempDir(), fmt.Sprintf("source-%d.raw", key))
+	f, err := os.Create(path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer f.Close()
+	buf := make([]byte, 1<<20)
+	zero := make([]byte, 1<<20)
+	for off := int64(0); off < c.Size(); off += int64(len(buf)) {
+		p := buf[:min(int64(len(buf)), c.Size()-off)]
+		if _, err := c.ReadAt(p, off); err != nil && err != io.EOF {
+			b.t.Fatal(err)
+		}
+		if !bytes.Equal(p, zero[:len(p)]) {
+			if _, err := f.WriteAt(p, off); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+	if err := f.Truncate(c.Size()); err != nil {
+		b.t.Fatal(err)
+	}
+	return path
+}
+
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func TestEveryFormatIsIdenticalToTheSource(t *testing.T) {
+	b := newBench(t, vcsim.Options{})
+	off, on := false, true
+	sources := []string{b.source("/DC/vm/web-01", 2000), b.source("/DC/vm/web-01", 2001)}
+	var roots []string
+	for _, c := range []struct {
+		name   string
+		spec   job.Spec
+		format string // as qemu-img calls it
+	}{
+		{"raw", job.Spec{Format: "raw"}, "raw"},
+		{"qcow2 plain", job.Spec{Format: "qcow2", Compress: &off}, "qcow2"},
+		{"qcow2 zlib", job.Spec{Format: "qcow2", Compress: &on}, "qcow2"},
+		{"qcow2 zstd", job.Spec{Format: "qcow2", Compression: "zstd"}, "qcow2"},
+		{"vmdk", job.Spec{Format: "vmdk"}, "vmdk"},
+		{"ovf", job.Spec{Format: "ovf"}, "vmdk"},
+		{"ova", job.Spec{Format: "ova"}, "vmdk"},
+	} {
+		for _, transport := range []string{"range", "nfc"} {
+			t.Run(c.name+" over "+transport, func(t *testing.T) {
+				spec := c.spec
+				spec.VMPath, spec.Transport, spec.OutputPath = "/DC/vm/web-01", transport, strings.ReplaceAll(c.name, " ", "-")+"-"+transport
+				j := b.export(spec)
+				r := b.check(j, filepath.Join(b.root, spec.OutputPath, "web-01"), c.format, sources)
+				var got []string
+				for _, d := range r.Disks {
+					got = append(got, d.Root.String())
+				}
+				if roots == nil {
+					roots = got
+				}
+				if fmt.Sprint(got) != fmt.Sprint(roots) {
+					t.Fatalf("roots %v, the first format had %v", got, roots)
+				}
+			})
+		}
+	}
+}
+
+// check compares an export with the source by qemu-img and with its receipt.
+func (b *bench) check(j job.Job, dir, format string, sources []string) *receipt.Receipt {
+	b.t.Helper()
+	rep, err := artifact.Verify(b.t.Context(), dir, nil, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if !rep.OK() {
+		b.t.Fatalf("%+v", rep)
+	}
+	for i, d := range rep.Receipt.Disks {
+		file := filepath.Join(dir, d.File)
+		if d.Member != "" {
+			work := b.t.TempDir()
+			run(b.t, "tar", "-xf", file, "-C", work)
+			file = filepath.Join(work, d.Member)
+		}
+		run(b.t, "qemu-img", "compare", "-f", "raw", "-F", format, sources[i], file)
+		if format == "qcow2" {
+			run(b.t, "qemu-img", "check", "-f", "qcow2", file)
+		}
+	}
+	if len(j.Artifacts) == 0 || j.Receipt == nil {
+		b.t.Fatalf("the job names no artifact or receipt: %+v", j)
+	}
+	return rep.Receipt
+}

@@ -1,0 +1,143 @@
+// Package internal_test holds the house together: imports point down.
+package internal_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/hypersdk/hypersdk/"
+
+// floors is the map of ARCHITECTURE.md. A package imports only from floors below
+// its own, except where sideways says otherwise. A new package is added here.
+var floors = map[string]int{
+	"internal/fault":                        0,
+	"internal/secret":                       0,
+	"internal/version":                      0,
+	"internal/disk/inflate":                 0,
+	"internal/tenant":                       1,
+	"internal/disk":                         1,
+	"internal/disk/imagegen":                1,
+	"internal/job":                          2,
+	"internal/receipt":                      2,
+	"internal/event":                        3,
+	"internal/provider":                     4,
+	"internal/sink":                         4,
+	"internal/disk/vmdk":                    4,
+	"internal/disk/qcow2":                   4,
+	"internal/disk/ova":                     4,
+	"internal/provider/vsphere":             5,
+	"internal/provider/vsphere/vcsim/guest": 4,
+	"internal/provider/vsphere/vcsim":       5,
+	"internal/sink/dir":                     5,
+	"internal/service":                      5,
+	"internal/artifact":                     5,
+	"internal/dispatch":                     5,
+	"internal/auth":                         5,
+	"internal/telemetry":                    6,
+	"internal/step":                         7,
+	"internal/store":                        7,
+	"internal/store/storetest":              8,
+	"internal/api/rest":                     8,
+	"internal/daemon":                       9,
+}
+
+// sideways are the allowed imports within a floor, with their reason.
+var sideways = map[string]string{
+	"internal/sink/dir > internal/sink": "adapter",
+}
+
+func TestImportsPointDown(t *testing.T) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	err = filepath.WalkDir(filepath.Join(root, "internal"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		rel, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		pkg := filepath.ToSlash(rel)
+		seen[pkg] = true
+		for _, imported := range imports(t, path) {
+			check(t, path, pkg, imported)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pkg := range floors {
+		if !seen[pkg] {
+			t.Errorf("%s is on the map but not in the house", pkg)
+		}
+	}
+}
+
+func check(t *testing.T, path, pkg, imported string) {
+	t.Helper()
+	from, known := floors[pkg]
+	if !known {
+		t.Errorf("%s has no floor: add it to the map and to ARCHITECTURE.md", pkg)
+		return
+	}
+	to, known := floors[imported]
+	switch {
+	case !known:
+		t.Errorf("%s imports %s, which has no floor", path, imported)
+	case to >= from && sideways[pkg+" > "+imported] == "":
+		t.Errorf("%s (floor %d) imports %s (floor %d): imports point down", path, from, imported, to)
+	}
+}
+
+// imports returns the imports of a file that lie in this module.
+func imports(t *testing.T, path string) []string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, spec := range f.Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rest, ours := strings.CutPrefix(name, module); ours {
+			out = append(out, rest)
+		}
+	}
+	return out
+}
+
+// TestNothingRunsPrograms keeps os/exec out of everything that takes input
+// from outside.
+func TestNothingRunsPrograms(t *testing.T) {
+	allowed := map[string]bool{"internal/daemon": true} // the demo boots its result in QEMU
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if strings.Contains(string(text), `"os/exec"`) && !allowed["internal/"+filepath.ToSlash(filepath.Dir(path))] {
+			t.Errorf("%s imports os/exec", path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

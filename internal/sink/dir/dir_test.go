@@ -1,0 +1,351 @@
+package dir
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/receipt"
+	"github.com/hypersdk/hypersdk/internal/sink"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func stageIn(t *testing.T, root, name, job string) sink.Stage {
+	t.Helper()
+	d, err := New(root, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := d.Stage(t.Context(), name, job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func put(t *testing.T, s sink.Stage, name string, content []byte) {
+	t.Helper()
+	o, err := s.Create(name, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.WriteAt(content, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func list(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func TestOutputAppearsWholeByPublish(t *testing.T) {
+	root := t.TempDir()
+	s := stageIn(t, root, "vm", "j1")
+	put(t, s, "a", []byte("one"))
+	if got := list(t, root); !slices.Equal(got, []string{".vm.j1.partial"}) {
+		t.Fatal(got)
+	}
+	stored, err := s.Publish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(stored.Path, "a")); err != nil || string(got) != "one" {
+		t.Fatal(string(got), err)
+	}
+	if got := list(t, root); !slices.Equal(got, []string{"vm"}) {
+		t.Fatal(got)
+	}
+}
+
+func TestPublishNeverReplaces(t *testing.T) {
+	root := t.TempDir()
+	s := stageIn(t, root, "vm", "j1")
+	put(t, s, "a", []byte("new"))
+	if err := os.Mkdir(filepath.Join(root, "vm"), 0o700); err != nil { // appears while the export runs
+		t.Fatal(err)
+	}
+	if _, err := s.Publish(t.Context()); !fault.Is(err, fault.Conflict) {
+		t.Fatalf("got %v", err)
+	}
+	if err := s.Discard(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(root, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Stage(t.Context(), "vm", "j2"); !fault.Is(err, fault.Conflict) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// TestCrashAfterTheRename: the output is published, the job does not know it.
+func TestCrashAfterTheRename(t *testing.T) {
+	root := t.TempDir()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := receipt.Sign(&receipt.Receipt{Version: receipt.Version, JobID: "j1"}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := stageIn(t, root, "vm", "j1")
+	put(t, s, receipt.FileName, text)
+	if _, err := s.Publish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := stageIn(t, root, "vm", "j1")
+	stored, err := again.Publish(t.Context())
+	if err != nil || stored.Path != filepath.Join(root, "vm") {
+		t.Fatal(stored, err)
+	}
+	if err := again.Discard(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(t, root); !slices.Equal(got, []string{"vm"}) {
+		t.Fatalf("a discard removed what was published: %v", got)
+	}
+}
+
+func TestStageIsFoundAgainAndLocked(t *testing.T) {
+	root := t.TempDir()
+	s := stageIn(t, root, "vm", "j1")
+	put(t, s, "a", []byte("kept"))
+	d, err := New(root, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Stage(t.Context(), "vm", "j1"); !fault.Is(err, fault.Conflict) {
+		t.Fatalf("a second writer got %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = stageIn(t, root, "vm", "j1")
+	o, err := s.Create("a", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 4)
+	if _, err := o.ReadAt(got, 0); err != nil || string(got) != "kept" {
+		t.Fatal(string(got), err)
+	}
+	if err := errors.Join(o.Close(), s.Discard(t.Context()), s.Discard(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(t, root); len(got) != 0 {
+		t.Fatal(got)
+	}
+}
+
+// TestObjectIsAFile writes at random and compares with the same writes in memory.
+func TestObjectIsAFile(t *testing.T) {
+	for seed := range uint64(5) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		s := stageIn(t, t.TempDir(), "vm", "j")
+		o, err := s.Create("x", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []byte
+		pos := int64(0)
+		for range 60 {
+			p := make([]byte, 1+rng.IntN([]int{100, 5000, 70_000, 3 << 20}[rng.IntN(4)]))
+			for i := range p {
+				p[i] = byte(rng.Uint32())
+			}
+			switch rng.IntN(8) {
+			case 0: // a hole
+				pos += rng.Int64N(1 << 20)
+			case 1: // back
+				pos = rng.Int64N(pos + 1)
+			case 2:
+				pos = pos / align * align
+			case 3:
+				if err := o.Sync(); err != nil {
+					t.Fatal(err)
+				}
+			case 4:
+				if err := o.Truncate(pos); err != nil {
+					t.Fatal(err)
+				}
+				want = resize(want, pos)
+			}
+			if n, err := o.WriteAt(p, pos); n != len(p) || err != nil {
+				t.Fatal(n, err)
+			}
+			if end := pos + int64(len(p)); end > int64(len(want)) {
+				want = resize(want, end)
+			}
+			copy(want[pos:], p)
+			pos += int64(len(p))
+			if rng.IntN(6) == 0 {
+				got := make([]byte, len(want))
+				if _, err := o.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+					t.Fatalf("seed %d: reads other bytes (%v)", seed, err)
+				}
+			}
+		}
+		if err := errors.Join(o.Close(), o.Close()); err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.Open("x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, f.Size())
+		if _, err := f.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("seed %d: %d bytes, want %d: %v", seed, len(got), len(want), err)
+		}
+		if err := errors.Join(f.Close(), s.Discard(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func resize(p []byte, n int64) []byte {
+	if n <= int64(len(p)) {
+		return p[:n:n]
+	}
+	return append(p[:len(p):len(p)], make([]byte, n-int64(len(p)))...)
+}
+
+func TestHolesStayHoles(t *testing.T) {
+	s := stageIn(t, t.TempDir(), "vm", "j")
+	o, err := s.Create("x", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.WriteAt(make([]byte, 64<<10), 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(o.Truncate(4<<30), o.Close()); err != nil {
+		t.Fatal(err)
+	}
+	f, err := s.Open("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.(interface{ Fd() uintptr }).Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	if st.Size != 4<<30 || st.Blocks*512 > 1<<20 {
+		t.Fatalf("%d bytes take %d", st.Size, st.Blocks*512)
+	}
+	if err := errors.Join(f.Close(), s.Discard(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestErrorsOfTheFileSystemAreClassified(t *testing.T) {
+	for cause, want := range map[error]fault.Kind{
+		unix.ENOSPC: fault.Unprocessable, unix.EDQUOT: fault.Unprocessable, unix.EACCES: fault.Denied,
+		unix.EROFS: fault.Denied, unix.EIO: fault.Unavailable, unix.ENOTDIR: fault.Unprocessable,
+	} {
+		err := classify(&os.PathError{Op: "write", Path: "x", Err: cause}, "/x")
+		if !fault.Is(err, want) || fault.As(err).Fix == "" {
+			t.Errorf("%v: %v", cause, err)
+		}
+	}
+}
+
+func TestNoLinkLeadsOut(t *testing.T) {
+	root, outside := t.TempDir(), t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(root, "link"); err == nil {
+		t.Fatal("a link led out of the root")
+	}
+	if _, err := New(root, "link/deeper"); err == nil {
+		t.Fatal("a link led out of the root")
+	}
+	s := stageIn(t, root, "vm", "j")
+	temp := filepath.Join(root, ".vm.j.partial", "disk.raw")
+	if err := os.Symlink(filepath.Join(outside, "victim"), temp); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := s.Create("disk.raw", true); err == nil {
+		t.Fatal("wrote through a link", o.Close())
+	}
+	put(t, s, "disk.raw", []byte("mine")) // replaces the link
+	if got := list(t, outside); len(got) != 0 {
+		t.Fatal(got)
+	}
+	if err := s.Discard(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestUnwritableDirectory(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(filepath.Join(file, "below"), "."); !fault.Is(err, fault.Unprocessable) {
+		t.Fatalf("got %v", err)
+	}
+	if _, err := New("/proc/nothing-can-be-made-here", "."); err == nil || !strings.HasPrefix(fault.As(err).Code, "HX-DST-") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestSingleFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "disk.qcow2")
+	f, err := CreateFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("content"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Fatal("visible too early")
+	}
+	if err := f.Publish(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := CreateFile(path); !fault.Is(err, fault.Conflict) {
+		t.Fatalf("got %v", err)
+	}
+	g, err := CreateFile(path + "2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(t, filepath.Dir(path)); !slices.Equal(got, []string{"disk.qcow2"}) {
+		t.Fatal(got)
+	}
+}

@@ -1,0 +1,138 @@
+package dir
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/sink"
+)
+
+// stage is a staging directory, locked against a second process.
+type stage struct {
+	dir    *Dir
+	name   string
+	jobID  string
+	temp   string
+	files  *os.Root // nil: it is published already
+	lock   *os.File
+	closed bool
+}
+
+// Create implements sink.Stage.
+func (s *stage) Create(name string, resume bool) (sink.Object, error) {
+	if s.files == nil {
+		return nil, fault.New(fault.Conflict, "HX-DST-016", "the output is published already", "")
+	}
+	flags := os.O_RDWR | os.O_CREATE
+	if !resume {
+		// A file that was left behind is not written into: it may be anything.
+		if err := s.files.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, classify(err, s.dir.path)
+		}
+		flags |= os.O_EXCL
+	}
+	return create(s.files, name, flags, filepath.Join(s.dir.path, s.name))
+}
+
+// Open implements sink.Stage.
+func (s *stage) Open(name string) (sink.ReadFile, error) {
+	if s.files == nil {
+		return nil, fault.New(fault.Conflict, "HX-DST-016", "the output is published already", "")
+	}
+	f, err := s.files.Open(name)
+	if err != nil {
+		return nil, classify(err, s.dir.path)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(classify(err, s.dir.path), f.Close())
+	}
+	return &readFile{File: f, size: st.Size()}, nil
+}
+
+// readFile keeps the *os.File visible, so that holes can be skipped.
+type readFile struct {
+	*os.File
+	size int64
+}
+
+func (f *readFile) Size() int64 { return f.size }
+
+// Publish implements sink.Stage. The order is what a power cut needs: the files
+// are synced, then the directory that lists them, then the rename, then the
+// directory that lists the output.
+func (s *stage) Publish(context.Context) (sink.Stored, error) {
+	path := filepath.Join(s.dir.path, s.name)
+	stored := sink.Stored{URL: "file://" + filepath.ToSlash(path), Path: path}
+	if s.files != nil {
+		if err := syncDir(s.files); err != nil {
+			return stored, classify(err, path)
+		}
+		if err := s.rename(); err != nil {
+			return stored, err
+		}
+	}
+	return stored, classify(syncDir(s.dir.root), path)
+}
+
+// rename never replaces anything.
+func (s *stage) rename() error {
+	path := filepath.Join(s.dir.path, s.name)
+	top, err := s.dir.root.Open(".")
+	if err != nil {
+		return classify(err, path)
+	}
+	defer top.Close() //nolint:errcheck // only a handle
+	fd := int(top.Fd())
+	err = unix.Renameat2(fd, s.temp, fd, s.name, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		// The file system has no such rename. A directory never replaces a file
+		// or a directory that holds something.
+		err = s.dir.root.Rename(s.temp, s.name)
+	}
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOTDIR) {
+		return fault.Wrap(err, fault.Conflict, "HX-DST-015", path+" appeared while the export ran", "remove or rename it, and retry the job")
+	}
+	return classify(err, path)
+}
+
+// Discard implements sink.Stage.
+func (s *stage) Discard(context.Context) error {
+	if s.closed {
+		return nil
+	}
+	err := classify(s.dir.root.RemoveAll(s.temp), s.dir.path)
+	return errors.Join(err, s.Close())
+}
+
+// Close implements sink.Stage.
+func (s *stage) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	var errs []error
+	if s.files != nil {
+		errs = append(errs, s.files.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	errs = append(errs, s.dir.root.Close())
+	s.files, s.lock = nil, nil
+	return errors.Join(errs...)
+}
+
+func syncDir(root *os.Root) error {
+	d, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,208 @@
+// Package step holds the executors of jobs. Export is the first: it freezes a
+// VM, copies its disks in one pass, verifies what was stored, and publishes it
+// with a receipt.
+package step
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/dispatch"
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/provider"
+	"github.com/hypersdk/hypersdk/internal/sink"
+)
+
+// Outputs finds the sink of an output path. Kinds Denied, Unprocessable: the
+// path is outside of what is allowed.
+type Outputs interface {
+	// Check tells whether Sink would allow the path, without touching it.
+	Check(path string) error
+	// Sink opens the place, and makes its directory if needed.
+	Sink(path string) (sink.Sink, error)
+}
+
+// Export runs the jobs that export a VM. It implements dispatch.Runner and
+// service.Validator; all fields but Log are required.
+type Export struct {
+	Providers map[string]provider.Provider
+	Outputs   Outputs
+	Key       ed25519.PrivateKey // signs the receipts
+	Tool      string             // name and version, for the receipt
+	Log       *slog.Logger
+	// Observe, if set, is told what a finished copy moved.
+	Observe func(read, written, zero int64)
+}
+
+var formats = map[string]bool{"ova": true, "ovf": true, "vmdk": true, "qcow2": true, "raw": true}
+
+// Validate checks a spec against what this executor can do. It does not touch
+// the network. Kinds Invalid, Denied, Unprocessable.
+func (x *Export) Validate(_ context.Context, s job.Spec) error {
+	if s.VMPath == "" {
+		return fault.New(fault.Invalid, "HX-EXPORT-001", "vm_path is missing", "name the VM by its inventory path, name, UUID or MoRef")
+	}
+	if _, ok := x.Providers[s.Provider]; !ok {
+		known := strings.Join(slices.Sorted(maps.Keys(x.Providers)), ", ")
+		return fault.Newf(fault.Unprocessable, "HX-EXPORT-002", "configured here: "+known, "there is no provider %q", s.Provider)
+	}
+	if !formats[s.Format] {
+		return fault.Newf(fault.Unprocessable, "HX-EXPORT-003", "use one of: "+strings.Join(slices.Sorted(maps.Keys(formats)), ", "), "the format %q is not known", s.Format)
+	}
+	return x.Outputs.Check(s.OutputPath)
+}
+
+// Run carries out the job, from the start or from where an earlier run stopped.
+func (x *Export) Run(ctx context.Context, t dispatch.Task) (job.Outcome, error) {
+	r, err := x.begin(t)
+	if err != nil {
+		return job.Outcome{}, err
+	}
+	stop := r.meter.start(ctx)
+	defer stop()
+	for {
+		switch r.st.Phase {
+		case phaseCopy:
+			err = r.copy(ctx)
+		case phaseVerify:
+			err = r.verify(ctx)
+		case phasePublish:
+			return r.publish(ctx)
+		}
+		if err != nil {
+			return job.Outcome{}, errors.Join(cause(ctx, err), r.close())
+		}
+	}
+}
+
+// Cleanup removes what the runs of a job left: remote objects and the staging
+// area. What is published stays.
+func (x *Export) Cleanup(ctx context.Context, t dispatch.Task) error {
+	r, err := x.begin(t)
+	if err != nil {
+		return err
+	}
+	r.meter.phase("cleaning")
+	err = r.settle(ctx)
+	if r.st.Name == "" {
+		return err
+	}
+	stage, serr := r.openStage(ctx)
+	if serr != nil {
+		// A published output with this name is not ours to remove.
+		if fault.Is(serr, fault.Conflict) {
+			serr = nil
+		}
+		return errors.Join(err, serr)
+	}
+	return errors.Join(err, stage.Discard(ctx))
+}
+
+// cause prefers the reason why the context ended over what fell out of it.
+func cause(ctx context.Context, err error) error {
+	if c := context.Cause(ctx); c != nil {
+		return c
+	}
+	return err
+}
+
+// run is one run of one job.
+type run struct {
+	x     *Export
+	t     dispatch.Task
+	prov  provider.Provider
+	st    state
+	stage sink.Stage
+	meter *meter
+	log   *slog.Logger
+}
+
+func (x *Export) begin(t dispatch.Task) (*run, error) {
+	p, ok := x.Providers[t.Job.Spec.Provider]
+	if !ok {
+		return nil, fault.Newf(fault.Unprocessable, "HX-EXPORT-002", "configure it, or submit the job again with another provider",
+			"there is no provider %q any more", t.Job.Spec.Provider)
+	}
+	log := x.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	r := &run{x: x, t: t, prov: p, log: log.With("job", t.Job.ID, "attempt", t.Job.Attempt), meter: newMeter(t.Progress)}
+	if t.Token == nil {
+		r.st = state{Phase: phaseCopy, Started: time.Now().UTC()}
+		return r, nil
+	}
+	return r, r.st.load(t.Token)
+}
+
+// close frees local handles and leaves the stage for a later run.
+func (r *run) close() error {
+	if r.stage == nil {
+		return nil
+	}
+	err := r.stage.Close()
+	r.stage = nil
+	return err
+}
+
+// openStage opens the staging area, once.
+func (r *run) openStage(ctx context.Context) (sink.Stage, error) {
+	if r.stage != nil {
+		return r.stage, nil
+	}
+	s, err := r.x.Outputs.Sink(r.t.Job.Spec.OutputPath)
+	if err != nil {
+		return nil, err
+	}
+	r.stage, err = s.Stage(ctx, r.st.Name, r.t.Job.ID)
+	return r.stage, err
+}
+
+// settle removes every remote object that is still in the ledger.
+func (r *run) settle(ctx context.Context) error {
+	entries, err := r.t.Ledger.Open(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := r.prov.Settle(ctx, e); err != nil {
+			return err
+		}
+		if err := r.t.Ledger.Settle(ctx, e.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restart forgets everything that earlier runs read, because the frozen VM that
+// they read is gone.
+func (r *run) restart(ctx context.Context) error {
+	for _, d := range r.st.VM.Disks {
+		if err := r.t.Checkpoints.Reset(ctx, d.Key); err != nil {
+			return err
+		}
+	}
+	if r.st.Name != "" {
+		stage, err := r.openStage(ctx)
+		if err != nil {
+			return err
+		}
+		if err := stage.Discard(ctx); err != nil {
+			return err
+		}
+		r.stage = nil
+	}
+	if err := r.settle(ctx); err != nil {
+		return err
+	}
+	r.st = state{Phase: phaseCopy, Started: r.st.Started}
+	return r.save(ctx)
+}
