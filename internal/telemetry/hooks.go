@@ -1,0 +1,89 @@
+package telemetry
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/dispatch"
+	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/provider/vsphere"
+	"github.com/hypersdk/hypersdk/internal/service"
+)
+
+// Directions of the bytes of disks.
+const (
+	source  = "source"
+	written = "written"
+	zero    = "zero"
+)
+
+// Service returns the hooks for service.Deps.
+func (m *Metrics) Service() service.Hooks {
+	return service.Hooks{
+		Submitted: func(job.Job) { m.submitted.Inc() },
+		Cancelled: func(j job.Job) { m.finished.WithLabelValues(string(j.State)).Inc() },
+	}
+}
+
+// Dispatch returns the hooks for dispatch.Options.
+func (m *Metrics) Dispatch() dispatch.Hooks {
+	return dispatch.Hooks{
+		Retried: func(job.Job) { m.retries.Inc() },
+		Finished: func(j job.Job, took time.Duration) {
+			m.finished.WithLabelValues(string(j.State)).Inc()
+			m.jobTime.WithLabelValues(j.Spec.Provider, j.Spec.Format).Observe(took.Seconds())
+		},
+	}
+}
+
+// VSphere returns the observer for vsphere.New.
+func (m *Metrics) VSphere() vsphere.Observer {
+	return vsphere.Observer{
+		Transferred: func(_, _, _ string, n int64) { m.bytes.WithLabelValues(source).Add(float64(n)) },
+		Relogin:     m.relogins.Inc,
+		Retry:       func(op string) { m.sourceRetries.WithLabelValues(op).Inc() },
+		HostWait: func(_ string, waiting bool) {
+			if waiting {
+				m.hostWaits.Inc()
+			} else {
+				m.hostWaits.Dec()
+			}
+		},
+	}
+}
+
+// Runner counts the bytes that the runs of next write and skip.
+func (m *Metrics) Runner(next dispatch.Runner) dispatch.Runner { return &runner{Runner: next, m: m} }
+
+type runner struct {
+	dispatch.Runner
+	m *Metrics
+}
+
+// Run implements dispatch.Runner.
+func (r *runner) Run(ctx context.Context, t dispatch.Task) (job.Outcome, error) {
+	t.Progress = r.m.counted(t.Progress)
+	return r.Runner.Run(ctx, t)
+}
+
+// counted counts what each report adds to the one before. Only copying writes;
+// its counts begin at 0 in every run.
+func (m *Metrics) counted(report func(job.Progress)) func(job.Progress) {
+	var (
+		mu   sync.Mutex
+		last job.Progress
+	)
+	return func(p job.Progress) {
+		if p.Phase == "copying" {
+			mu.Lock()
+			m.bytes.WithLabelValues(written).Add(float64(max(0, p.BytesWritten-last.BytesWritten)))
+			m.bytes.WithLabelValues(zero).Add(float64(max(0, p.BytesZero-last.BytesZero)))
+			last = p
+			mu.Unlock()
+		}
+		if report != nil {
+			report(p)
+		}
+	}
+}
