@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+
+	"github.com/hypersdk/hypersdk/internal/provider/vsphere/vcsim/guest"
 )
 
 // contentUnit is the granularity in bytes of generated content.
@@ -29,6 +31,17 @@ func mixed(seed uint64, percent int) filler {
 				p[i] = "the quick brown fox "[i%20]
 			}
 		})
+	}
+}
+
+// bootable puts a guest that checks itself on a disk, and mixed content behind
+// it.
+func bootable(seed uint64, percent int) filler {
+	return func(w io.WriterAt, size int64) (string, error) {
+		if _, err := mixed(seed, percent)(io.NewOffsetWriter(w, guest.MinSize), size-guest.MinSize); err != nil {
+			return "", err
+		}
+		return guest.Write(w, size, seed) //nolint:wrapcheck // says what it was doing
 	}
 }
 

@@ -9,7 +9,7 @@ func DefaultInventory() []VM {
 	small := []Disk{{Size: 16 * mib, Fill: mixed(7, 40)}}
 	return []VM{
 		{Path: "web-01", On: true, CBT: true, CPUs: 2, MemoryMB: 1024, Disks: []Disk{
-			{Size: 96 * mib, Fill: mixed(1, 30)},
+			{Size: 96 * mib, Fill: bootable(1, 30)},
 			{Size: 256 * mib, Fill: mixed(2, 60)},
 		}},
 		{Path: "production-db", Datastore: "vmfs-02", Host: "esxi-02.lab.test", CPUs: 4, MemoryMB: 8192, Disks: []Disk{

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -26,25 +27,15 @@ func (d Disk) size() int64 {
 	return (st.Size() + 511) / 512 * 512
 }
 
-// fillDisks writes the content of a new machine's files and registers its disks.
+// fillDisks writes the content of a new machine's files. Empty disks are opened
+// when they are first asked for.
 func (s *Server) fillDisks(vm *simulator.VirtualMachine, v VM) error {
 	for i, d := range v.Disks {
 		if d.RDM {
 			continue
 		}
-		m, err := s.newDisk(v.diskFile(i), d.size())
-		if err != nil {
+		if err := s.fillDisk(vm, v, i); err != nil {
 			return fmt.Errorf("disk %d: %w", i+1, err)
-		}
-		m.owner, m.key = vm.Self, int32(firstDiskKey+i) //nolint:gosec // a handful of disks
-		marker, err := s.fillDisk(m, d)
-		if err != nil {
-			return fmt.Errorf("disk %d: %w", i+1, err)
-		}
-		if marker != "" {
-			s.mu.Lock()
-			s.markers[v.Path] = marker
-			s.mu.Unlock()
 		}
 	}
 	size := 8684 // as ESXi writes it for a BIOS machine
@@ -64,38 +55,34 @@ func (s *Server) fillDisks(vm *simulator.VirtualMachine, v VM) error {
 	return nil
 }
 
-// newDisk makes and registers an empty disk.
-func (s *Server) newDisk(name string, size int64) (*image, error) {
+// fillDisk writes descriptor and content of a new machine's i-th disk.
+func (s *Server) fillDisk(vm *simulator.VirtualMachine, v VM, i int) error {
+	d, name := v.Disks[i], v.diskFile(i)
+	size := d.size()
 	if size <= 0 || size%512 != 0 {
-		return nil, fmt.Errorf("a capacity of %d bytes is not a positive multiple of 512", size)
+		return fmt.Errorf("a capacity of %d bytes is not a positive multiple of 512", size)
 	}
-	local, err := s.localPath(flatName(name))
-	if err != nil {
-		return nil, err
+	if err := s.writeFile(name, descriptorFile(path.Base(flatName(name)), size, !d.Thick)); err != nil {
+		return err
 	}
-	m, err := openImage(name, local, size)
+	if d.Fill == nil && d.Raw == "" {
+		return nil
+	}
+	m, err := s.openDisk(name, size, vm.Self, int32(firstDiskKey+i)) //nolint:gosec // a handful of disks
 	if err != nil {
-		return nil, err
+		return err
+	}
+	if d.Raw != "" {
+		return m.copyFrom(d.Raw)
+	}
+	marker, err := d.Fill(m.layers[0].f, size)
+	if err != nil || marker == "" {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.images[name] = m
-	return m, nil
-}
-
-// fillDisk writes content and descriptor of a new disk.
-func (s *Server) fillDisk(m *image, d Disk) (marker string, err error) {
-	flat := m.layers[0].f
-	switch {
-	case d.Raw != "":
-		err = m.copyFrom(d.Raw)
-	case d.Fill != nil:
-		marker, err = d.Fill(flat, m.size)
-	}
-	if err != nil {
-		return "", err
-	}
-	return marker, s.writeFile(m.name, descriptorFile(filepath.Base(flat.Name()), m.size, !d.Thick))
+	s.markers[v.Path] = marker
+	return nil
 }
 
 // copyFrom makes the content that of a raw image file.

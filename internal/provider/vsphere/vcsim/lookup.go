@@ -49,10 +49,14 @@ func (s *Server) find(vmPath string) (*simulator.VirtualMachine, error) {
 	return nil, fmt.Errorf("the simulator has no VM %q", vmPath)
 }
 
-// image returns the content of a disk. A disk that a client made is opened when
-// it is first asked for.
+// image returns the content of a disk of a machine.
 func (s *Server) image(vm types.ManagedObjectReference, d *types.VirtualDisk, b *types.VirtualDiskFlatVer2BackingInfo) (*image, error) {
-	name := baseOf(b).FileName
+	return s.openDisk(baseOf(b).FileName, d.CapacityInBytes, vm, d.Key)
+}
+
+// openDisk returns the disk with a base descriptor. It opens it if it was not
+// asked for so far: a disk that is empty, or that a client made.
+func (s *Server) openDisk(name string, size int64, vm types.ManagedObjectReference, key int32) (*image, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if m, ok := s.images[name]; ok {
@@ -62,11 +66,11 @@ func (s *Server) image(vm types.ManagedObjectReference, d *types.VirtualDisk, b 
 	if err != nil {
 		return nil, err
 	}
-	m, err := openImage(name, local, d.CapacityInBytes)
+	m, err := openImage(name, local, size)
 	if err != nil {
 		return nil, err
 	}
-	m.owner, m.key = vm, d.Key
+	m.owner, m.key = vm, key
 	s.images[name] = m
 	return m, nil
 }
