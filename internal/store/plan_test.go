@@ -2,8 +2,12 @@ package store
 
 import (
 	"database/sql"
+	"errors"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/job"
 )
 
 // TestPlans: each question of the claim loop is answered from the index that
@@ -94,5 +98,33 @@ func TestPragmas(t *testing.T) {
 	}
 	if _, err := s.read.ExecContext(t.Context(), "DELETE FROM jobs"); err == nil {
 		t.Error("a reader can write")
+	}
+}
+
+// TestEndForgetsToken: a job that has ended keeps no handle to a frozen VM.
+func TestEndForgetsToken(t *testing.T) {
+	s, err := Open(t.Context(), Options{Dir: t.TempDir(), Synchronous: Off})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := job.New("id", "t", job.Spec{VMPath: "/vm"}.WithDefaults(), time.Now())
+	err = s.w.update(t.Context(), func(tx *tx) error { return tx.insert(&j, "tester") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	leases, err := s.Claim(t.Context(), "a", time.Minute, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SaveToken(t.Context(), leases[0], []byte("token")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Apply(t.Context(), leases[0], job.CompleteWith("a", job.Outcome{})); err != nil {
+		t.Fatal(err)
+	}
+	var kept int
+	err = s.read.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM jobs WHERE token IS NOT NULL`).Scan(&kept)
+	if err := errors.Join(err, s.Close()); err != nil || kept != 0 {
+		t.Errorf("%d tokens are kept, %v", kept, err)
 	}
 }
