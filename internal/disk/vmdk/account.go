@@ -30,23 +30,23 @@ func (w *walk) account(ctx context.Context) error {
 
 // frame is the length in bytes of everything but the grains.
 func (w *walk) frame() int64 {
-	n := int64(w.h.overhead) //nolint:gosec // a small number of sectors
+	n := int64(w.h.overhead)
 	if w.atEnd {
-		n += w.tables * (1 + tableSectors)         // with their markers
-		n += int64(w.h.directorySectors()) + 1 + 3 //nolint:gosec // at most 8 MiB; then footer and end of stream
+		n += w.tables * (1 + tableSectors) // with their markers
+		n += int64(w.h.directorySectors()) + 1 + 3
 	}
 	return n * sectorSize
 }
 
 // scan counts the grains by hopping from marker to marker to the end of file.
 func (w *walk) scan(ctx context.Context) (grains int64, err error) {
-	pos, size := w.h.overhead*sectorSize, uint64(w.f.size) //nolint:gosec // never negative
+	pos, size := w.h.overhead*sectorSize, uint64(w.f.size)
 	var p [markerSize]byte
 	for pos < size {
 		if err := context.Cause(ctx); err != nil {
 			return 0, err
 		}
-		if err := w.f.read(p[:], int64(pos), "a marker"); err != nil { //nolint:gosec // below the size
+		if err := w.f.read(p[:], int64(pos), "a marker"); err != nil {
 			return 0, err
 		}
 		m := parseMarker(p[:])

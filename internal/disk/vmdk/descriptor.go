@@ -116,7 +116,7 @@ func parseExtent(rest string) (extent, error) {
 
 // checkEmbedded refuses the descriptor inside a sparse file unless the file is
 // its only extent.
-func (d descriptor) checkEmbedded() error {
+func (d *descriptor) checkEmbedded() error {
 	if d.createType != typeStream && d.createType != typeSparse {
 		return unsupported("a sparse file whose createType is %.40q", d.createType)
 	}

@@ -137,7 +137,7 @@ func (h header) encode() (p [sectorSize]byte) {
 func (h header) compressed() bool { return h.flags&flagCompressed != 0 }
 
 // size is the capacity in bytes.
-func (h header) size() int64 { return int64(h.capacity) * sectorSize } //nolint:gosec // capacity <= maxSize/sectorSize
+func (h header) size() int64 { return int64(h.capacity) * sectorSize }
 
 // directoryEntries is the number of grain tables of the disk.
 func (h header) directoryEntries() uint64 {

@@ -40,7 +40,7 @@ func (in *input) skip(n int64, what string) error {
 // seek goes forward to a sector; one that lies behind is refused as a layout
 // that needs random access.
 func (in *input) seek(sector uint64, what string) error {
-	to := int64(sector) * sectorSize //nolint:gosec // sectors of metadata: < 2^32
+	to := int64(sector) * sectorSize
 	if to < in.pos {
 		return unsupported("the %s (sector %d) lies before other metadata, which a stream cannot go back to", what, sector)
 	}

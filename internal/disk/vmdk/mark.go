@@ -36,7 +36,7 @@ func (t *Target) Mark() ([]byte, error) {
 		return nil, err
 	}
 	rec := t.appendIdentity([]byte{recordVersion})
-	for _, v := range [...]uint64{uint64(t.out.off), t.next, t.marked.index, t.index} { //nolint:gosec // off is never negative
+	for _, v := range [...]uint64{uint64(t.out.off), t.next, t.marked.index, t.index} {
 		rec = binary.LittleEndian.AppendUint64(rec, v)
 	}
 	rec = appendTable(rec, t.directory[t.marked.index:t.index])
@@ -47,7 +47,7 @@ func (t *Target) Mark() ([]byte, error) {
 
 // appendIdentity appends what must not change between the Marks of one file.
 func (t *Target) appendIdentity(b []byte) []byte {
-	b = binary.LittleEndian.AppendUint64(b, uint64(t.size)) //nolint:gosec // NewTarget checks the size
+	b = binary.LittleEndian.AppendUint64(b, uint64(t.size))
 	return binary.LittleEndian.AppendUint32(b, t.cid)
 }
 
@@ -90,7 +90,7 @@ func (t *Target) replay(rec []byte) (state []byte, ok bool) {
 	}
 	rec = rec[8*len(v):]
 	pos, next, from, to := v[0], v[1], v[2], v[3]
-	if pos > (math.MaxUint32+1)*sectorSize+chunkSize || int64(pos) < t.marked.pos || //nolint:gosec // bounded just before
+	if pos > (math.MaxUint32+1)*sectorSize+chunkSize || int64(pos) < t.marked.pos ||
 		from != t.marked.index || to < from || to >= uint64(len(t.directory)) || next > (to+1)*tableEntries ||
 		uint64(len(rec)) < 4*(to-from)+tableBytes {
 		return nil, false

@@ -88,12 +88,12 @@ func openFlat(f file, o OpenOptions) (disk.Source, error) {
 		return nil, truncated("its data file %.80q has %d bytes instead of %d", e.name, size, need)
 	}
 	info := o.Info
-	info.Size = int64(e.sectors) * sectorSize //nolint:gosec // flatExtent bounds it
+	info.Size = int64(e.sectors) * sectorSize
 	return disk.NewRawSource(data, info), nil
 }
 
 // flatExtent returns the one data file of a monolithicFlat descriptor.
-func (d descriptor) flatExtent() (extent, error) {
+func (d *descriptor) flatExtent() (extent, error) {
 	if d.createType != typeFlat {
 		return extent{}, unsupported("createType %.40q", d.createType)
 	}

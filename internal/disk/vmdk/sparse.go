@@ -45,7 +45,7 @@ func (s *sparse) checkDescriptor() error {
 		return foreign("a sparse file without a descriptor is a part of a disk in several files")
 	}
 	text := make([]byte, s.h.descSize*sectorSize)
-	if err := s.f.read(text, int64(s.h.descOffset)*sectorSize, "the descriptor"); err != nil { //nolint:gosec // parseHeader bounds it
+	if err := s.f.read(text, int64(s.h.descOffset)*sectorSize, "the descriptor"); err != nil {
 		return err
 	}
 	d, err := parseDescriptor(text)
@@ -82,11 +82,11 @@ func (s *sparse) readFooter() error {
 func (s *sparse) readDirectory() error {
 	const most = maxSize / sectorSize // keeps the products below in range
 	at, length := s.h.gdOffset, s.h.directorySectors()
-	if at == 0 || at > most || (at+length)*sectorSize > uint64(s.f.size) { //nolint:gosec // a file has no negative size
+	if at == 0 || at > most || (at+length)*sectorSize > uint64(s.f.size) {
 		return truncated("the grain directory should be at sector %d, but the file has %d bytes", at, s.f.size)
 	}
 	p := make([]byte, length*sectorSize)
-	if err := s.f.read(p, int64(at)*sectorSize, "the grain directory"); err != nil { //nolint:gosec // at <= most
+	if err := s.f.read(p, int64(at)*sectorSize, "the grain directory"); err != nil {
 		return err
 	}
 	s.directory = make([]uint32, s.h.directoryEntries())

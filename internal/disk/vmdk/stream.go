@@ -88,7 +88,7 @@ func (s *Stream) grain(m marker) (disk.Block, error) {
 		return disk.Block{}, err
 	}
 	number := m.value / grainSectors
-	s.tables.grain(number, uint32(s.in.pos/sectorSize)) //nolint:gosec // step bounds the position
+	s.tables.grain(number, uint32(s.in.pos/sectorSize))
 	s.next = number + 1
 	if err := s.in.skip(grainMarkerSize, "a grain marker"); err != nil {
 		return disk.Block{}, err
@@ -102,7 +102,7 @@ func (s *Stream) grain(m marker) (disk.Block, error) {
 		buf.Release()
 		return disk.Block{}, err
 	}
-	return zlibBlock(int64(number)*disk.GrainSize, s.Size(), buf, n) //nolint:gosec // number is below the capacity
+	return zlibBlock(int64(number)*disk.GrainSize, s.Size(), buf, n)
 }
 
 func (s *Stream) checkGrain(m marker) error {

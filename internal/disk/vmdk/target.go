@@ -70,7 +70,7 @@ func (t *Target) header() header {
 	return header{
 		version:    3,
 		flags:      flagNewlines | flagCompressed | flagMarkers,
-		capacity:   uint64(t.size) / sectorSize, //nolint:gosec // NewTarget checks the size
+		capacity:   uint64(t.size) / sectorSize,
 		descOffset: 1,
 		descSize:   descriptorSectors,
 		gdOffset:   gdAtEnd,
@@ -102,8 +102,8 @@ func (t *Target) Put(_ context.Context, b disk.Block) error {
 	if b.Enc == disk.Zero {
 		return nil
 	}
-	number := uint64(b.Off) / disk.GrainSize //nolint:gosec // a negative offset is out of bounds, too
-	if b.Enc != disk.Zlib || b.Off%disk.GrainSize != 0 || number < t.next || b.Off >= t.size || len(b.Data) == 0 {
+	number := uint64(b.Off) / disk.GrainSize
+	if b.Enc != disk.Zlib || b.Off < 0 || b.Off >= t.size || b.Off%disk.GrainSize != 0 || number < t.next || len(b.Data) == 0 {
 		return fault.Newf(fault.Internal, codeBlock, "report this", "a block that was not encoded, or is out of order (offset %d)", b.Off)
 	}
 	if index := number / tableEntries; index != t.index {
@@ -118,7 +118,7 @@ func (t *Target) Put(_ context.Context, b disk.Block) error {
 	}
 	t.table[number%tableEntries] = sector
 	t.next = number + 1
-	return t.writeGrain(marker{value: number * grainSectors, size: uint32(len(b.Data))}, b.Data) //nolint:gosec // a grain fits its buffer
+	return t.writeGrain(marker{value: number * grainSectors, size: uint32(len(b.Data))}, b.Data)
 }
 
 func (t *Target) writeGrain(m marker, data []byte) error {

@@ -36,7 +36,7 @@ func (s *Stream) table(m marker) error {
 	case uint64(len(s.tables.stated)) >= s.h.directoryEntries():
 		return corrupt("more grain tables than the disk can have, at byte %d", s.in.pos)
 	}
-	sector := uint64(s.in.pos) / sectorSize //nolint:gosec // never negative
+	sector := uint64(s.in.pos) / sectorSize
 	var p [tableBytes]byte
 	if err := s.in.full(p[:], "a grain table"); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (s *Stream) readFooter(m marker) error {
 	if err != nil {
 		return err
 	}
-	if !s.h.matches(f) || f.gdOffset != uint64(s.directoryAt)/sectorSize { //nolint:gosec // never negative
+	if !s.h.matches(f) || f.gdOffset != uint64(s.directoryAt)/sectorSize {
 		return corrupt("header and footer contradict each other")
 	}
 	s.footer = true

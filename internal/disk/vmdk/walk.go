@@ -100,10 +100,10 @@ func (w *walk) compressed(off, at int64) (disk.Block, error) {
 		return disk.Block{}, err
 	}
 	lba, size := binary.LittleEndian.Uint64(head), binary.LittleEndian.Uint32(head[8:])
-	if lba != uint64(off)/sectorSize || size == 0 || size > disk.BufferSize { //nolint:gosec // off is never negative
+	if lba != uint64(off)/sectorSize || size == 0 || size > disk.BufferSize {
 		return disk.Block{}, corrupt("the marker at byte %d names sector %d and %d bytes of data, the table sector %d", at, lba, size, off/sectorSize)
 	}
-	w.grains += int64(grainSpan(size)) //nolint:gosec // little more than a buffer
+	w.grains += int64(grainSpan(size))
 	if err := w.claim(at); err != nil {
 		return disk.Block{}, err
 	}

@@ -23,7 +23,7 @@ func (o *writerObject) WriteAt(p []byte, off int64) (int, error) {
 	}
 	n, err := o.w.Write(p)
 	o.n += int64(n)
-	return n, err //nolint:wrapcheck // the caller says what it was writing
+	return n, err
 }
 
 func (o *writerObject) Truncate(size int64) error {
