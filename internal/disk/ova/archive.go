@@ -32,7 +32,10 @@ func OpenOVA(r io.ReaderAt, size int64) (*Package, error) {
 	if err := p.onlyListed(env); err != nil {
 		return nil, err
 	}
-	return p, p.link(env)
+	if err := p.link(env); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func (p *Package) readMembers(r io.ReaderAt, size int64) error {
@@ -45,7 +48,7 @@ func (p *Package) readMembers(r io.ReaderAt, size int64) error {
 			break
 		}
 		if err != nil {
-			return fault.Wrap(err, fault.Corrupt, codeTar, fmt.Sprintf("this is no tar archive, or a damaged one, from byte %d on", end), fixDamaged)
+			return tarError(err, end)
 		}
 		// archive/tar does not read ahead: the content begins here.
 		off, err := section.Seek(0, io.SeekCurrent)
@@ -65,6 +68,17 @@ func (p *Package) readMembers(r io.ReaderAt, size int64) error {
 		return corrupt(codeTar, "the archive is empty")
 	}
 	return checkTrailer(r, end, size)
+}
+
+// tarError tells a damaged archive from one that cannot be read.
+func tarError(err error, end int64) error {
+	for _, damage := range []error{tar.ErrHeader, tar.ErrFieldTooLong, tar.ErrInsecurePath, io.ErrUnexpectedEOF} {
+		if errors.Is(err, damage) {
+			return fault.Wrap(err, fault.Corrupt, codeTar,
+				fmt.Sprintf("this is no tar archive, or a damaged one, from byte %d on", end), fixDamaged)
+		}
+	}
+	return fmt.Errorf("read the archive behind byte %d: %w", end, err)
 }
 
 // admit checks a header against what a package can hold.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -163,7 +164,7 @@ func pad(descriptor []byte, size int64) []byte {
 	if room <= 0 {
 		return descriptor
 	}
-	out := append(descriptor, bytes.Repeat([]byte{' '}, int(room))...)
+	out := slices.Concat(descriptor, bytes.Repeat([]byte{' '}, int(room)))
 	out[len(out)-1] = '\n'
 	return out
 }

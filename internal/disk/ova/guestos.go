@@ -33,7 +33,7 @@ var osRules = []osRule{
 	{"windows2019srv", 121, 121},                        // Server 2019
 	{"windows2022srvnext", 123, 123},                    // Server 2025
 	{"windows1", 122, 122}, {"windowshyperv", 112, 112}, // 11 and 12; Hyper-V Server
-	{"debian", 95, 96}, {"ubuntu", 93, 94},
+	{"debian", 95, 96}, {"pardus", 95, 96}, {"ubuntu", 93, 94},
 	{"rhel", 79, 80}, {"redhat", 79, 80}, {"centos", 106, 107}, {"oraclelinux", 108, 109},
 	{"sles", 84, 85}, {"suse", 82, 83}, {"opensuse", 82, 83},
 	{"nld", 87, 87}, {"oes", 86, 86}, {"sjds", 88, 88},
@@ -48,7 +48,7 @@ var osRules = []osRule{
 
 // linuxNames are parts of the guest ids of Linux systems that CIM has no number
 // for.
-var linuxNames = []string{"linux", "fedora", "coreos", "photon", "asianux", "pardus", "fusionos"}
+var linuxNames = []string{"linux", "fedora", "coreos", "photon", "asianux", "fusionos"}
 
 // guestOS returns the CIM OSType of a vSphere guest id.
 func guestOS(guestID string) int {
