@@ -53,11 +53,14 @@ func (b *binder) bindSpec(n *node, where string, s *Spec) {
 	names := fieldNames(v.Type())
 	for _, p := range n.pairs {
 		i, ok := names[p.key]
-		if !ok {
+		switch {
+		case ok:
+			b.bind(p.value, where+p.key, v.Field(i))
+		case len(b.problems) == maxProblems: // a suggestion that nobody sees costs time
+			b.more++
+		default:
 			b.problem(p.line, where+p.key, "unknown key%s", suggestion(p.key, names))
-			continue
 		}
-		b.bind(p.value, where+p.key, v.Field(i))
 	}
 }
 
