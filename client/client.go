@@ -1,0 +1,216 @@
+// Package client is the Go client of hypervisord.
+//
+// Its types are written out here and not borrowed from the daemon: a program
+// that uses them must be able to see and to name them, and the daemon's own are
+// internal. They are the only second copy: the OpenAPI document is derived from
+// the daemon's types, and a test beside the daemon compares these with that
+// document, field by field and in both directions.
+package client
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Options set a Client up; the zero value talks to a daemon without
+// authentication.
+type Options struct {
+	APIKey string
+	// HTTPClient carries the requests, e.g. for a CA of your own. It should have
+	// no Timeout: that would cut event streams. Not for unix sockets.
+	HTTPClient *http.Client
+	UserAgent  string
+}
+
+// Client talks to one daemon. Its methods may be called concurrently. They
+// repeat a request that got no answer, or one of status 502, 503 or 504: queries
+// have no effect, cancels can be repeated, submits carry an idempotency key. An
+// error is an *Error, or that of the context.
+type Client struct {
+	base  *url.URL
+	http  *http.Client
+	sign  func(h http.Header) // adds the key, which no printer of a Client can see
+	pause func(ctx context.Context, d time.Duration) error
+}
+
+const (
+	attempts    = 5                      // of one request
+	firstPause  = 200 * time.Millisecond // before the second, doubled for each further one
+	longPause   = 10 * time.Second       // the longest one
+	requestTime = time.Minute            // for one attempt
+	maxAnswer   = 64 << 20               // bytes
+)
+
+// New returns a client of the daemon at a base URL: http://HOST:PORT,
+// https://HOST/PREFIX or unix:///PATH.
+func New(baseURL string, o Options) (*Client, error) {
+	u, err := url.Parse(baseURL)
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "unix", u.Scheme != "unix" && u.Host == "":
+		return nil, &Error{Code: "HX-CLIENT-001", Detail: fmt.Sprintf("%.100q is no URL of a daemon", baseURL),
+			Fix: "give http://HOST:PORT, https://HOST or unix:///PATH"}
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, &Error{Code: "HX-CLIENT-002", Detail: "the URL of the daemon holds more than scheme, host and path",
+			Fix: "give the API key by itself"}
+	}
+	c := &Client{base: u, http: o.HTTPClient, pause: pause}
+	switch {
+	case u.Scheme == "unix" && o.HTTPClient != nil:
+		return nil, &Error{Code: "HX-CLIENT-003", Detail: "an HTTP client of your own cannot talk to a unix socket", Fix: "leave it out"}
+	case u.Scheme == "unix":
+		c.base, c.http = &url.URL{Scheme: "http", Host: "localhost"}, newHTTP(u.Path)
+	case c.http == nil:
+		c.http = newHTTP("")
+	}
+	agent := cmp.Or(o.UserAgent, "hypersdk-client")
+	c.sign = func(h http.Header) {
+		h.Set("User-Agent", agent)
+		if o.APIKey != "" {
+			h.Set("Authorization", "Bearer "+o.APIKey)
+		}
+	}
+	return c, nil
+}
+
+// newHTTP returns an HTTP client that follows no redirect, over a unix socket if
+// one is named.
+func newHTTP(socket string) *http.Client {
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	t := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext,
+		ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: time.Minute,
+	}
+	if socket != "" {
+		t.Proxy = nil
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", socket)
+		}
+	}
+	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// call is one request and where its answer goes.
+type call struct {
+	method, path string
+	query        url.Values
+	header       http.Header
+	body         []byte
+	out          any
+	also         int // a status besides 2xx whose body goes to out
+}
+
+func get(path string, query url.Values, out any) call {
+	return call{method: http.MethodGet, path: path, query: query, out: out}
+}
+
+func post(path string, in, out any) (call, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return call{}, fmt.Errorf("encode the request: %w", err)
+	}
+	return call{method: http.MethodPost, path: path, body: body, out: out, header: http.Header{"Content-Type": {"application/json"}}}, nil
+}
+
+// do makes the request, again if that is of use.
+func (c *Client) do(ctx context.Context, q call) error {
+	for attempt := 1; ; attempt++ {
+		wait, err := c.once(ctx, q)
+		if err == nil || !isTransient(err) || attempt == attempts {
+			return err
+		}
+		if err := c.pause(ctx, max(wait, backoff(attempt))); err != nil {
+			return err
+		}
+	}
+}
+
+// once makes the request once. wait is what the daemon asked for.
+func (c *Client) once(ctx context.Context, q call) (wait time.Duration, err error) {
+	limited, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	res, err := c.send(limited, q)
+	if err != nil {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		return 0, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode/100 != 2 && res.StatusCode != q.also {
+		return retryAfter(res), errorOf(res)
+	}
+	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(q.out); err != nil {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		return 0, &Error{Code: "HX-CLIENT-005", Detail: "the daemon's answer broke off or is no JSON", Fix: "is it hypervisord that listens there?",
+			RequestID: res.Header.Get("X-Request-ID"), Err: err, transient: true}
+	}
+	return 0, nil
+}
+
+// send makes the request; the caller closes the body.
+func (c *Client) send(ctx context.Context, q call) (*http.Response, error) {
+	u := c.base.JoinPath(q.path)
+	u.RawQuery = q.query.Encode()
+	req, err := http.NewRequestWithContext(ctx, q.method, u.String(), bytes.NewReader(q.body))
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	if q.header != nil {
+		req.Header = q.header.Clone()
+	}
+	c.sign(req.Header)
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, &Error{Code: "HX-CLIENT-004", Detail: fmt.Sprintf("the daemon at %s does not answer: %s", c.base, reason(err)),
+			Fix: "start hypervisord, or check the address", Err: err, transient: true}
+	}
+	return res, nil
+}
+
+// reason leaves out what the message says already.
+func reason(err error) string {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return err.Error()
+}
+
+// backoff is the pause after an attempt (from 1), with half of it by chance.
+func backoff(attempt int) time.Duration {
+	d := min(longPause, firstPause<<min(attempt-1, 10))
+	return d/2 + rand.N(d/2)
+}
+
+func retryAfter(res *http.Response) time.Duration {
+	seconds, err := strconv.Atoi(strings.TrimSpace(res.Header.Get("Retry-After")))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return min(longPause, time.Duration(seconds)*time.Second)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}

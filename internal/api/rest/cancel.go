@@ -1,0 +1,112 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/service"
+	"github.com/hypersdk/hypersdk/internal/tenant"
+)
+
+func (a *API) routeCancel() {
+	private(a, huma.Operation{
+		OperationID: "cancel_job", Method: http.MethodPost, Path: "/jobs/{id}/cancel", Tags: []string{"jobs"}, Summary: "Cancel a job",
+		Description: "Safe to repeat without an idempotency key: the outcome tells what was so before. A job is cancelled when it has cleaned up.",
+	}, a.cancelJob)
+	private(a, huma.Operation{
+		OperationID: "cancel_jobs", Method: http.MethodPost, Path: "/jobs/cancel", Tags: []string{"jobs"}, Summary: "Cancel several jobs",
+		Description: "Safe to repeat without an idempotency key. Each job has its own outcome or error.",
+	}, a.cancelJobs)
+}
+
+type cancelInput struct {
+	ID   string `path:"id" doc:"The job's id"`
+	Body *struct {
+		Reason string `json:"reason,omitempty" doc:"Kept with the job" maxLength:"1024"`
+	}
+}
+
+type cancelOutput struct {
+	Body Cancellation
+}
+
+// Cancellation tells what a cancel did.
+type Cancellation struct {
+	JobID   string                `json:"job_id"`
+	Outcome service.CancelOutcome `json:"outcome" enum:"cancelled,cancelling,already_asked,already_final" doc:"cancelled: it had not begun. cancelling: it stops and cleans up now. already_asked: it was cancelling before. already_final: it had ended before"`
+	Status  job.State             `json:"status" doc:"The job's state now"`
+}
+
+func (a *API) cancelJob(ctx context.Context, p tenant.Principal, in *cancelInput) (*cancelOutput, error) {
+	reason := ""
+	if in.Body != nil {
+		reason = in.Body.Reason
+	}
+	r, err := a.deps.Service.Cancel(ctx, p, in.ID, reason)
+	if err != nil {
+		return nil, err
+	}
+	return &cancelOutput{Cancellation{JobID: in.ID, Outcome: r.Outcome, Status: r.Job.State}}, nil
+}
+
+type cancelManyInput struct {
+	Body struct {
+		JobIDs []string `json:"job_ids" minItems:"1" maxItems:"1000" nullable:"false"`
+		Reason string   `json:"reason,omitempty" doc:"Kept with each job" maxLength:"1024"`
+	}
+}
+
+type cancelManyOutput struct {
+	Body Cancellations
+}
+
+// Cancellations tells what became of each job of a request.
+type Cancellations struct {
+	Results []CancelResult `json:"results" doc:"In the order of the request" nullable:"false"`
+	Failed  int            `json:"failed" doc:"How many have an error"`
+}
+
+// CancelResult is the outcome for one job, or its error.
+type CancelResult struct {
+	JobID   string                `json:"job_id"`
+	Outcome service.CancelOutcome `json:"outcome,omitempty" enum:"cancelled,cancelling,already_asked,already_final"`
+	Status  job.State             `json:"status,omitempty"`
+	Error   *Item                 `json:"error,omitempty"`
+}
+
+// cancelAtOnce is how many cancels wait for the store together: it commits them
+// together.
+const cancelAtOnce = 64
+
+func (a *API) cancelJobs(ctx context.Context, p tenant.Principal, in *cancelManyInput) (*cancelManyOutput, error) {
+	results := make([]CancelResult, len(in.Body.JobIDs))
+	var g errgroup.Group
+	g.SetLimit(cancelAtOnce)
+	for i, id := range in.Body.JobIDs {
+		g.Go(func() error {
+			results[i] = a.cancelOne(ctx, p, id, in.Body.Reason)
+			return nil
+		})
+	}
+	_ = g.Wait() // each result holds its own error
+	out := &cancelManyOutput{Cancellations{Results: results}}
+	for i := range results {
+		if results[i].Error != nil {
+			out.Body.Failed++
+		}
+	}
+	return out, nil
+}
+
+func (a *API) cancelOne(ctx context.Context, p tenant.Principal, id, reason string) CancelResult {
+	r, err := a.deps.Service.Cancel(ctx, p, id, reason)
+	if err != nil {
+		failed := a.problem(ctx, err)
+		return CancelResult{JobID: id, Error: &Item{Code: failed.Code, Message: failed.Detail, Fix: failed.Fix}}
+	}
+	return CancelResult{JobID: id, Outcome: r.Outcome, Status: r.Job.State}
+}

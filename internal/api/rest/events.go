@@ -1,0 +1,159 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"iter"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"golang.org/x/time/rate"
+
+	"github.com/hypersdk/hypersdk/internal/event"
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/service"
+	"github.com/hypersdk/hypersdk/internal/tenant"
+)
+
+// writeTime bounds one write of a stream: a reader that takes longer is dropped.
+const writeTime = 10 * time.Second
+
+// reconnect is how long a client should wait before it comes back.
+const reconnect = 2 * time.Second
+
+func (a *API) routeEvents() {
+	a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[event.Event](), true, "") // what a message's data holds
+	private(a, huma.Operation{
+		OperationID: "job_events", Method: http.MethodGet, Path: "/jobs/{id}/events", Tags: []string{"jobs"},
+		Summary: "Follow a job",
+		Description: "Server-sent events. A message with an id is an Event, named by its kind; `progress` holds a Progress, at most one a second on average; " +
+			"`end` closes the stream of a job that ended. After a broken connection send the last id as Last-Event-ID: no event is left out or repeated.",
+		Responses: map[string]*huma.Response{
+			"200": textResponse("The stream", "text/event-stream"),
+			"204": {Description: "The job has ended and Last-Event-ID is its last event: do not come back"},
+		},
+	}, a.jobEvents)
+}
+
+type eventsInput struct {
+	ID    string `path:"id" doc:"The job's id"`
+	After int64  `header:"Last-Event-ID" doc:"The last id that was seen" minimum:"0"`
+}
+
+func (a *API) jobEvents(ctx context.Context, p tenant.Principal, in *eventsInput) (*huma.StreamResponse, error) {
+	j, err := a.deps.Service.Get(ctx, p, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	updates, err := a.deps.Service.Events(ctx, p, in.ID, in.After)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	if in.After > 0 && j.State.Final() && empty(updates) {
+		cancel()
+		return &huma.StreamResponse{Body: func(hc huma.Context) { hc.SetStatus(http.StatusNoContent) }}, nil
+	}
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		defer cancel()
+		defer a.onClose(cancel)()
+		a.follow(ctx, hc, updates)
+	}}, nil
+}
+
+// empty tells whether a stream that ends by itself has nothing to say.
+func empty(updates iter.Seq2[service.Update, error]) bool {
+	for range updates {
+		return false
+	}
+	return true
+}
+
+// follow writes the stream until it ends, the client is gone or too slow, or the
+// daemon stops. It says nothing about an error: the client comes back by its
+// last id.
+func (a *API) follow(ctx context.Context, hc huma.Context, updates iter.Seq2[service.Update, error]) {
+	r, w := humago.Unwrap(hc)
+	s := stream{w: w, control: http.NewResponseController(w), progress: rate.NewLimiter(1, 2)}
+	if err := s.open(r); err != nil || r.Method == http.MethodHead {
+		return
+	}
+	for u, err := range updates {
+		if err == nil {
+			err = s.update(u)
+		}
+		if err != nil {
+			if ctx.Err() == nil {
+				a.deps.Log.LogAttrs(ctx, slog.LevelWarn, "stream broken off", slog.String("request_id", requestID(ctx)),
+					slog.String("error", fault.Detail(err)))
+			}
+			return
+		}
+	}
+	_ = s.write("event: end\ndata: {}\n\n") // the client is gone: nobody to tell
+}
+
+// stream writes server-sent events, each with a deadline of its own.
+type stream struct {
+	w        http.ResponseWriter
+	control  *http.ResponseController
+	progress *rate.Limiter
+}
+
+// open lifts the server's limits and sends the headers.
+func (s *stream) open(r *http.Request) error {
+	if r.ContentLength == 0 { // a body that nobody reads keeps its deadline
+		if err := s.control.SetReadDeadline(time.Time{}); err != nil {
+			return err
+		}
+	}
+	h := s.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("X-Accel-Buffering", "no")
+	s.w.WriteHeader(http.StatusOK)
+	return s.write("retry: " + strconv.FormatInt(reconnect.Milliseconds(), 10) + "\n\n")
+}
+
+func (s *stream) update(u service.Update) error {
+	switch {
+	case u.Event != nil:
+		return s.message(strconv.FormatInt(u.Event.Seq, 10), string(u.Event.Kind), u.Event)
+	case u.Progress == nil:
+		return s.write(": keep-alive\n\n")
+	case s.progress.Allow():
+		return s.message("", "progress", u.Progress)
+	}
+	return nil
+}
+
+func (s *stream) message(id, name string, data any) error {
+	text, err := json.Marshal(data)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if id != "" {
+		b.WriteString("id: " + id + "\n")
+	}
+	b.WriteString("event: " + name + "\ndata: ")
+	b.Write(text)
+	b.WriteString("\n\n")
+	return s.write(b.String())
+}
+
+func (s *stream) write(text string) error {
+	if err := s.control.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+		return err
+	}
+	if _, err := s.w.Write([]byte(text)); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}

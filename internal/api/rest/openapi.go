@@ -1,0 +1,136 @@
+package rest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/hypersdk/hypersdk/internal/event"
+	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/receipt"
+)
+
+// newHuma sets huma up: no pages loaded from elsewhere, no $schema in bodies,
+// unknown query parameters refused, every error a Problem.
+func newHuma(a *API) huma.API {
+	c := huma.DefaultConfig("hypervisord", a.deps.Version)
+	c.Info.Description = "Gets virtual machines out of a hypervisor, and proves it. Sizes are bytes, durations seconds, times RFC 3339 in UTC. " +
+		"Every error is application/problem+json with a stable code and a fix."
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", "", nil
+	c.RejectUnknownQueryParameters = true
+	c.Transformers = []huma.Transformer{a.transform}
+	format := huma.Format{Marshal: marshal, Unmarshal: json.Unmarshal}
+	c.Formats = map[string]huma.Format{"application/json": format, "json": format} // the second for …+json
+	c.Components.Schemas = newRegistry()
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"bearer":  {Type: "http", Scheme: "bearer", Description: "The API key"},
+		"api_key": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The API key"},
+	}
+	return humago.New(a.mux, c)
+}
+
+func marshal(w io.Writer, v any) error {
+	// huma panics at an error, and a client that hung up is none of ours.
+	return encode(deaf{w}, v)
+}
+
+// deaf is a writer that does not tell that nobody listens.
+type deaf struct{ w io.Writer }
+
+func (d deaf) Write(p []byte) (int, error) {
+	_, _ = d.w.Write(p)
+	return len(p), nil
+}
+
+// newRegistry gives the schemas names of their own and the enums their values.
+func newRegistry() huma.Registry {
+	names := map[reflect.Type]string{
+		reflect.TypeFor[event.Data]():   "EventData",
+		reflect.TypeFor[receipt.VM]():   "ReceiptVM",
+		reflect.TypeFor[receipt.Disk](): "ReceiptDisk",
+		reflect.TypeFor[receipt.File](): "ReceiptFile",
+	}
+	r := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
+		if name, ok := names[t]; ok {
+			return name
+		}
+		return huma.DefaultSchemaNamer(t, hint)
+	})
+	r.RegisterTypeAlias(reflect.TypeFor[job.State](), reflect.TypeFor[stateSchema]())
+	r.RegisterTypeAlias(reflect.TypeFor[job.Priority](), reflect.TypeFor[prioritySchema]())
+	return r
+}
+
+type stateSchema string
+
+// Schema lists the states.
+func (stateSchema) Schema(huma.Registry) *huma.Schema { return enum(job.StateNames()) }
+
+type prioritySchema string
+
+// Schema lists the priorities.
+func (prioritySchema) Schema(huma.Registry) *huma.Schema { return enum(job.PriorityNames()) }
+
+func enum(names string) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString}
+	for name := range strings.SplitSeq(names, ", ") {
+		s.Enum = append(s.Enum, name)
+	}
+	return s
+}
+
+// withProblem documents how an operation fails.
+func withProblem(r huma.Registry, responses map[string]*huma.Response) map[string]*huma.Response {
+	if responses == nil {
+		responses = map[string]*huma.Response{}
+	}
+	responses["default"] = &huma.Response{
+		Description: "Why it was not done",
+		Content:     map[string]*huma.MediaType{problemType: {Schema: r.Schema(reflect.TypeFor[Problem](), true, "")}},
+	}
+	return responses
+}
+
+// textResponse documents an answer that is not JSON.
+func textResponse(description, contentType string) *huma.Response {
+	return &huma.Response{
+		Description: description,
+		Content:     map[string]*huma.MediaType{contentType: {Schema: &huma.Schema{Type: huma.TypeString}}},
+	}
+}
+
+// routeDocument serves the document. It comes last: it holds all routes.
+func (a *API) routeDocument() error {
+	doc := a.huma.OpenAPI()
+	doc.AddOperation(&huma.Operation{
+		OperationID: "openapi", Method: http.MethodGet, Path: "/openapi.json", Tags: []string{"daemon"}, Summary: "This document",
+		Responses: map[string]*huma.Response{"200": {
+			Description: "OpenAPI 3.1",
+			Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}}},
+		}},
+	})
+	if a.deps.Metrics != nil {
+		doc.AddOperation(&huma.Operation{
+			OperationID: "metrics", Method: http.MethodGet, Path: "/metrics", Tags: []string{"daemon"}, Summary: "Metrics for Prometheus",
+			Responses: map[string]*huma.Response{"200": textResponse("The text exposition format", "text/plain")},
+		})
+		a.mux.Handle("GET /metrics", a.deps.Metrics)
+	}
+	delete(doc.Components.Schemas.Map(), "ErrorModel") // huma's, nowhere used
+	delete(doc.Components.Schemas.Map(), "ErrorDetail")
+	body, err := json.Marshal(doc)
+	if err != nil {
+		return fmt.Errorf("encode the OpenAPI document: %w", err)
+	}
+	a.mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(body) // the client is gone: nobody to tell
+	})
+	return nil
+}

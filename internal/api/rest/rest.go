@@ -1,0 +1,90 @@
+// Package rest is the HTTP door: it decodes a request strictly, makes one call of
+// the service and encodes the answer (design §5). The OpenAPI document at
+// /openapi.json is made of the same types that are decoded and encoded.
+package rest
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/hypersdk/hypersdk/internal/provider"
+	"github.com/hypersdk/hypersdk/internal/service"
+	"github.com/hypersdk/hypersdk/internal/tenant"
+)
+
+// Deps are the parts that the door needs. All but Metrics, Observe and Health
+// are required.
+type Deps struct {
+	Service   *service.Service
+	Inventory Inventory
+	Auth      Authenticator
+	Health    map[string]HealthCheck // by name, as GET /health shows it
+	Metrics   http.Handler           // answers GET /metrics; nil: no such route
+	Observe   Observer               // nil: nobody looks
+	Log       *slog.Logger
+	Version   string
+}
+
+// Authenticator tells who calls. Kinds: Unauthenticated, Denied; any other kind
+// is a failure of the door, not of the caller. It must not read the body.
+type Authenticator interface {
+	Authenticate(r *http.Request) (tenant.Principal, error)
+}
+
+// Inventory lists the VMs of the configured providers. The empty provider name
+// stands for the default one; an unknown name is kind NotFound.
+type Inventory interface {
+	// VMs returns those that match any of the patterns (inventory path with
+	// globs, name, UUID, the provider's id); none given: all.
+	VMs(ctx context.Context, providerName string, patterns ...string) ([]provider.VM, error)
+	// VM returns the one that ref names. Kinds NotFound, Unprocessable (several).
+	VM(ctx context.Context, providerName, ref string) (provider.VM, error)
+}
+
+// Observer is told of every request when it is over. route is the pattern that
+// matched, never what the caller sent, or "other"; so is an unknown method.
+type Observer func(method, route string, status int, took time.Duration)
+
+// API is the door. It is an http.Handler; serve it by NewServer.
+type API struct {
+	deps    Deps
+	mux     *http.ServeMux
+	huma    huma.API
+	chain   http.Handler
+	probes  []probe
+	started time.Time
+	body    time.Duration // to send the body of a request
+	// closing tells whether the daemon stops; onClose calls f then.
+	closing func() bool
+	onClose func(f func()) (stop func() bool)
+}
+
+// New makes the door. When ctx is done, /readyz says so and the event streams
+// end, so that clients turn elsewhere; other requests are served until the
+// http.Server is shut down.
+func New(ctx context.Context, d Deps) (*API, error) {
+	a := &API{
+		deps: d, mux: http.NewServeMux(), started: time.Now(), body: bodyTime, probes: newProbes(d.Health),
+		closing: func() bool { return ctx.Err() != nil },
+		onClose: func(f func()) func() bool { return context.AfterFunc(ctx, f) },
+	}
+	a.huma = newHuma(a)
+	a.routeJobs()
+	a.routeCancel()
+	a.routeEvents()
+	a.routeVMs()
+	a.routeStatus()
+	a.routeHealth()
+	if err := a.routeDocument(); err != nil {
+		return nil, err
+	}
+	a.chain = a.middleware()
+	return a, nil
+}
+
+// ServeHTTP answers one request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.chain.ServeHTTP(w, r) }

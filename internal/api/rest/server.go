@@ -1,0 +1,32 @@
+package rest
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Limits of a connection. An event stream is exempt from requestTime and bounds
+// each of its writes instead.
+const (
+	headerTime  = 5 * time.Second  // to send the headers of a request
+	bodyTime    = 10 * time.Second // to send the body of a request
+	requestTime = time.Minute      // for a request in all
+	idleTime    = time.Minute      // between requests
+	maxHeader   = 32 << 10         // bytes of headers
+	maxBody     = 1 << 20          // bytes of a body
+)
+
+// NewServer returns a server with every limit set. The caller serves it and
+// shuts it down.
+func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       requestTime,
+		WriteTimeout:      requestTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
