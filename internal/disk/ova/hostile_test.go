@@ -350,8 +350,9 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
-// TestVerifyFindsEveryFlip flips each byte of a small archive in turn: either
-// it does not open, or Verify fails, or nothing that is content changed.
+// TestVerifyFindsEveryFlip flips each byte of a small archive in turn (of the
+// long descriptor every seventh): either it does not open, or Verify fails, or
+// nothing that is content changed.
 func TestVerifyFindsEveryFlip(t *testing.T) {
 	obj := &memory{left: -1}
 	w := must1(NewWriter(obj, testMachine(1)))(t)
@@ -360,6 +361,9 @@ func TestVerifyFindsEveryFlip(t *testing.T) {
 	before := obj.data
 	missed := 0
 	for i := range before {
+		if int64(i) > 2*tarBlock && int64(i) < w.slot && i%7 != 0 {
+			continue
+		}
 		data := bytes.Clone(before)
 		data[i] ^= 0x10
 		p, err := OpenOVA(bytes.NewReader(data), int64(len(data)))
