@@ -90,3 +90,24 @@ func TestNewRefusesBadConfigurations(t *testing.T) {
 		})
 	}
 }
+
+// Whatever GOVC_URL holds, its password does not stay in the URL.
+func FuzzFromEnv(f *testing.F) {
+	f.Add("https://user:pass@host/sdk")
+	f.Add("user:p@ss:w/rd@host")
+	f.Add("@")
+	f.Add("://u:p@h")
+	f.Fuzz(func(t *testing.T, raw string) {
+		cfg, err := vsphere.FromEnv(env(map[string]string{"GOVC_URL": raw}))
+		if err != nil {
+			return
+		}
+		if !cfg.Password.Empty() && strings.Contains(cfg.URL, "@") {
+			t.Errorf("%q keeps %q", raw, cfg.URL)
+		}
+		if cfg.Username == "" {
+			cfg.Username = "u"
+		}
+		_, _ = vsphere.New(cfg, nil, vsphere.Observer{})
+	})
+}

@@ -46,6 +46,7 @@ var rules = []rule{
 	{a[types.BaseTaskInProgress], fault.Unavailable, "HX-VSPHERE-019", "another task runs on the VM", "wait for the task in vCenter"},
 	{a[*types.ConcurrentAccess], fault.Unavailable, "HX-VSPHERE-019", "another task runs on the VM", "wait for the task in vCenter"},
 	{a[*types.FileLocked], fault.Unavailable, "HX-VSPHERE-020", "a file of the VM is locked", "another backup or a stale snapshot may hold it: look for other tasks on the VM"},
+	{a[types.BaseFileFault], fault.Unavailable, "HX-VSPHERE-027", "a file of the VM cannot be used", "look at the VM's events and at its datastore"},
 	{a[types.BaseSnapshotFault], fault.Unprocessable, "HX-VSPHERE-021", "the VM cannot be frozen by a snapshot", "look at the VM's events in vCenter; independent disks and passthrough devices forbid snapshots"},
 	{a[types.BaseNotSupported], fault.Unprocessable, "HX-VSPHERE-022", "this VM or server does not support it", "see docs/vsphere.md for what an export needs"},
 	{a[*types.Timedout], fault.Timeout, "HX-VSPHERE-023", "vCenter gave up waiting", "retry; look at the host's load and at the VM's tasks"},
@@ -61,13 +62,14 @@ func diagnose(err error) (found *rule, says string) {
 		if i < 0 {
 			return false
 		}
-		found, says = &rules[i], message
-		for _, m := range more {
+		found = &rules[i]
+		if p, ok := f.(types.BaseNoPermission); ok {
+			says = p.GetNoPermission().PrivilegeId
+		}
+		for _, m := range more { // more precise than the localized message
 			says = cmp.Or(says, m.Message)
 		}
-		if p, ok := f.(types.BaseNoPermission); ok {
-			says = cmp.Or(p.GetNoPermission().PrivilegeId, says)
-		}
+		says = cmp.Or(says, message)
 		return true
 	}
 	for ; err != nil; err = errors.Unwrap(err) {

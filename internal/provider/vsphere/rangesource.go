@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"github.com/hypersdk/hypersdk/internal/disk"
+	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
 // rangeSource reads the base file of a frozen disk by parallel Range requests.
@@ -32,7 +33,7 @@ func (s *rangeSource) Blocks(ctx context.Context, from int64) iter.Seq2[disk.Blo
 		jobs := chunks(extents, from, s.volume.CapacityBytes)
 		for blocks, err := range ordered(ctx, s.frozen.cfg.Connections, window, jobs, s.fetch, release) {
 			if err != nil {
-				yield(disk.Block{}, classify(ctx, err, "read "+s.file.name))
+				yield(disk.Block{}, s.explain(ctx, err))
 				return
 			}
 			for i := range blocks {
@@ -43,9 +44,21 @@ func (s *rangeSource) Blocks(ctx context.Context, from int64) iter.Seq2[disk.Blo
 			}
 		}
 		if err := s.unchanged(ctx); err != nil {
-			yield(disk.Block{}, err)
+			yield(disk.Block{}, s.explain(ctx, err))
 		}
 	}
+}
+
+// explain finds out whether reading failed because the snapshot is gone: then
+// to read again is of no use.
+func (s *rangeSource) explain(ctx context.Context, err error) error {
+	err = classify(ctx, err, "read "+s.file.name)
+	if ctx.Err() == nil && fault.KindOf(err).Retryable() {
+		if e := s.frozen.stands(ctx); fault.Is(e, fault.Conflict) {
+			return e
+		}
+	}
+	return err
 }
 
 // fetch reads one chunk, grain by grain into pooled buffers.

@@ -299,3 +299,16 @@ func wantKind(t *testing.T, err error, kinds ...fault.Kind) {
 		t.Errorf("the error explains nothing: %+v", e)
 	}
 }
+
+// sparse writes two grains far from each other.
+func sparse(w io.WriterAt, size int64) (string, error) {
+	noise := rand.NewChaCha8([32]byte{7})
+	buf := make([]byte, 100_000)
+	for _, off := range []int64{0, size / 2} {
+		_, _ = noise.Read(buf)
+		if _, err := w.WriteAt(buf, off); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
+}
