@@ -1,7 +1,8 @@
 // Package ova writes and reads OVF packages (DSP0243 1.x): the descriptor with
 // the virtual hardware, the SHA-256 manifest, and the tar archive (OVA) that
-// holds them together with the disks. What it writes is accepted by vSphere,
-// VirtualBox, Proxmox and virt-v2v; what it reads is taken as hostile.
+// holds them together with the disks. What it writes has the form of VMware's
+// own exports, kept to what VirtualBox, Proxmox and virt-v2v read, too; what it
+// reads is taken as hostile.
 package ova
 
 import (
