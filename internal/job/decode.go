@@ -16,12 +16,16 @@ const (
 	maxDepth = 16
 )
 
+// MaxBatch is the most jobs that one request may hold.
+const MaxBatch = 1000
+
 // DecodeSpecs reads the jobs of a request: one job, a list of jobs, or
 // {"jobs": […]}, as JSON or YAML. A content type that says neither (a browser's
 // or curl's default, or none) is decided by the first character. The decoder is
 // strict: an unknown or repeated key, a wrong type, an anchor, an alias or a tag
 // is refused with its line. Values are not judged here: see Spec.Validate. Kind
-// Invalid; the message lists all problems.
+// Invalid, and the message lists all problems; Unprocessable for more than
+// MaxBatch jobs.
 func DecodeSpecs(body []byte, contentType string) ([]Spec, error) {
 	if !utf8.Valid(body) {
 		return nil, malformed("the body is not UTF-8")
@@ -74,6 +78,10 @@ func bindSpecs(root *node) ([]Spec, error) {
 		list = root.items
 	case root.kind == kindMap && root.get("jobs") != nil:
 		list = b.jobsOf(root)
+	}
+	if len(list) > MaxBatch { // a short text holds very many empty jobs
+		return nil, fault.Newf(fault.Unprocessable, "HX-JOB-014", "split it",
+			"the request holds %d jobs; %d are allowed", len(list), MaxBatch)
 	}
 	specs := make([]Spec, len(list))
 	for i, n := range list {

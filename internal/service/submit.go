@@ -16,7 +16,7 @@ import (
 )
 
 // MaxBatch is the most jobs that one submit may hold.
-const MaxBatch = 1000
+const MaxBatch = job.MaxBatch
 
 // SubmitOptions go with a submit.
 type SubmitOptions struct {

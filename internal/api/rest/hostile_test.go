@@ -42,6 +42,7 @@ func TestBadInput(t *testing.T) {
 		{"submit: repeated key", "POST", "/jobs/submit", js, `{"vm_path":"/x","vm_path":"/y"}`, 400},
 		{"submit: deep", "POST", "/jobs/submit", js, deep, 400},
 		{"submit: many keys", "POST", "/jobs/submit", js, manyKeys(50_000), 400},
+		{"submit: many jobs", "POST", "/jobs/submit", js, "[" + strings.Repeat("{},", 300_000) + "{}]", 422},
 		{"submit: no JSON", "POST", "/jobs/submit", js, `{"vm_path":`, 400},
 		{"submit: two values", "POST", "/jobs/submit", js, spec + spec, 400},
 		{"submit: no UTF-8", "POST", "/jobs/submit", js, "{\"name\":\"\xff\"}", 400},
