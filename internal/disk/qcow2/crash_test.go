@@ -57,7 +57,15 @@ func attempt(t *testing.T, obj *memory, d *fake, o qcow2.TargetOptions, j *journ
 }
 
 func crashDisk() *fake {
-	d := &fake{size: gib + 512*mib + 512, content: alternating}
+	made := map[int64][]byte{}
+	d := &fake{size: gib + 512*mib + 512, content: func(i int64) []byte {
+		p, ok := made[i]
+		if !ok {
+			p = alternating(i)
+			made[i] = p
+		}
+		return p
+	}}
 	for _, start := range []int64{0, 8180, 16380, 24570} {
 		for i := range int64(30) {
 			if i+start <= d.size/disk.GrainSize {
@@ -75,7 +83,7 @@ func TestPowerLoss(t *testing.T) {
 	raw := d.writeRaw(t)
 	want := rawRoot(t, raw)
 	for kind, c := range compressions {
-		for seed := range uint64(12) {
+		for seed := range uint64(8) {
 			r := rand.New(rand.NewPCG(seed, 7))
 			obj, j := &memory{}, &journal{}
 			o := qcow2.TargetOptions{Size: d.size, Compression: c}
@@ -84,13 +92,13 @@ func TestPowerLoss(t *testing.T) {
 					obj.budget = 1 + r.IntN(40)
 				}
 				err := attempt(t, obj, d, o, j, r)
-				if err == nil {
+				if err == nil && losses >= 8 {
 					break
 				}
-				if !errors.Is(err, errPower) {
+				if err != nil && !errors.Is(err, errPower) {
 					t.Fatalf("%s, seed %d: %v", kind, seed, err)
 				}
-				obj.crash(r)
+				obj.crash(r) // also behind Finish, before the caller's sync
 				if bytes.HasPrefix(obj.data, []byte("QFI")) && measure(t, obj) != want {
 					t.Fatalf("%s, seed %d: a file that is not whole has the magic", kind, seed)
 				}

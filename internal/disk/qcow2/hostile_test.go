@@ -222,6 +222,16 @@ func TestLastClusterCut(t *testing.T) {
 	}
 }
 
+// The last sector of a compressed cluster may reach over the end of the file.
+func TestLastSectorCut(t *testing.T) {
+	stream := deflated(disk.GrainSize)
+	p := newTiny().pack(stream).p[:3<<16+len(stream)]
+	check(t, drain(t.Context(), p, mib))
+	if err := drain(t.Context(), p[:len(p)-1], mib); !fault.Is(err, fault.Corrupt) {
+		t.Error(err)
+	}
+}
+
 // Damage anywhere in an image never gives other content without an error, unless
 // it lies in the data itself, or tables that nobody reads. It never panics.
 func TestRandomDamage(t *testing.T) {

@@ -15,8 +15,8 @@ const recordVersion = 1
 // power cut.
 const markAlign = 4096
 
-// mark is a durable state of a Target. What it does not hold lies in the
-// tables, which only grow: a later state differs from it by what lies behind.
+// mark tells how far a Target has come. The tables only grow, so two of them
+// say which entries of the tables are new in between.
 type mark struct {
 	pos   int64 // length of the file
 	end   int64 // of the last block of data on the disk

@@ -282,6 +282,36 @@ func (o *ordered) WriteAt(p []byte, off int64) (int, error) {
 	return o.memory.WriteAt(p, off)
 }
 
+// Behind the end of the disk the last cluster holds zeros, not what some buffer
+// held before.
+func TestNothingLeaksBehindTheEnd(t *testing.T) {
+	var dirty []*disk.Buffer
+	for range 64 {
+		buf := disk.GetBuffer()
+		copy(buf.B, random(1))
+		dirty = append(dirty, buf)
+	}
+	for _, buf := range dirty {
+		buf.Release()
+	}
+	for kind, c := range compressions {
+		for name, content := range map[string]grain{"text": text, "random": random} {
+			path, _ := write(t, &fake{size: 3*mib + 512, content: content}, qcow2.TargetOptions{Compression: c})
+			image, err := os.ReadFile(path)
+			check(t, err)
+			binary.BigEndian.PutUint64(image[24:], 3*mib+disk.GrainSize) // make it visible
+			src, err := qcow2.Open(bytes.NewReader(image), int64(len(image)))
+			check(t, err)
+			obj := &memory{}
+			_, err = disk.Copy(t.Context(), disk.NewRawTarget(obj, src.Info().Size), src, disk.CopyOptions{})
+			check(t, err)
+			if !disk.IsZero(obj.data[3*mib+512:]) {
+				t.Errorf("%s, %s: there is something behind the end of the disk", kind, name)
+			}
+		}
+	}
+}
+
 // What an object may rely on, marks included.
 func TestWritesAscendInPages(t *testing.T) {
 	for kind, c := range compressions {
