@@ -62,3 +62,27 @@ func Completed(w io.Writer, j *job.Job) error {
 	_, err = fmt.Fprintf(w, "  receipt signed by key %s\n", receipt.KeyID(pub))
 	return err
 }
+
+// JobsExit is the exit code of several finished jobs together.
+func JobsExit(jobs []job.Job) int {
+	codes := map[int]bool{}
+	for _, j := range jobs {
+		switch {
+		case j.State == job.Completed:
+			codes[ExitOK] = true
+		case j.State == job.Cancelled:
+			codes[ExitCancelled] = true
+		case j.Error != nil:
+			codes[ExitCode(j.Error.Kind, j.Error.Code)] = true
+		default:
+			codes[ExitInternal] = true
+		}
+	}
+	if len(codes) > 1 {
+		return ExitPartial
+	}
+	for code := range codes {
+		return code
+	}
+	return ExitOK
+}

@@ -223,3 +223,12 @@ func (v *VSphereConfig) provider() vsphere.Config {
 		Connections: v.Connections, HostStreams: v.HostStreams, IdleTimeout: v.IdleTimeout,
 	}
 }
+
+// YAML shows the configuration with every key; secrets are hidden.
+func (c *Config) YAML() ([]byte, error) {
+	text, err := yaml.Dump(c)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return text, nil
+}

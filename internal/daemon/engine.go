@@ -32,9 +32,9 @@ type EngineConfig struct {
 	Providers map[string]provider.Provider // the engine closes them
 	Log       *slog.Logger
 
-	Submitted   service.Hooks
-	Dispatched  dispatch.Hooks
-	Transferred func(read, written, zero int64)
+	Service  service.Hooks
+	Dispatch dispatch.Hooks
+	Wrap     func(dispatch.Runner) dispatch.Runner // decorates the executor; nil: not
 }
 
 // Engine is the queue, the workers and the service on one state directory: the
@@ -63,15 +63,19 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 	e := &Engine{store: st, providers: c.Providers, key: key}
 	export := &step.Export{
 		Providers: c.Providers, Outputs: outputs(c.Roots), Key: key,
-		Tool: "hypervisord " + version.String(), Log: c.Log, Observe: c.Transferred,
+		Tool: "hypervisord " + version.String(), Log: c.Log,
+	}
+	var runner dispatch.Runner = export
+	if c.Wrap != nil {
+		runner = c.Wrap(export)
 	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "local"
 	}
-	e.dispatcher = dispatch.New(st, st, export, dispatch.Options{Node: host, Workers: c.Workers, Hooks: c.Dispatched, Log: c.Log})
+	e.dispatcher = dispatch.New(st, st, runner, dispatch.Options{Node: host, Workers: c.Workers, Hooks: c.Dispatch, Log: c.Log})
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
-	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Hooks: c.Submitted})
+	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Hooks: c.Service})
 	return e, nil
 }
 

@@ -182,9 +182,6 @@ func (c *diskCopy) do(ctx context.Context) error {
 		return fmt.Errorf("disk %s: %w", c.disk.Label, err)
 	}
 	c.r.meter.update(c.i, func(d *job.DiskProgress) { d.Done = true })
-	if f := c.r.x.Observe; f != nil {
-		f(c.n.Offset.Load()-c.n.Zero.Load(), c.n.Written.Load(), c.n.Zero.Load())
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.layout.done(c.r, c.i, out); err != nil {

@@ -37,8 +37,6 @@ type Export struct {
 	Key       ed25519.PrivateKey // signs the receipts
 	Tool      string             // name and version, for the receipt
 	Log       *slog.Logger
-	// Observe, if set, is told what a finished copy moved.
-	Observe func(read, written, zero int64)
 }
 
 var formats = map[string]bool{"ova": true, "ovf": true, "vmdk": true, "qcow2": true, "raw": true}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/console"
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/job"
+)
+
+// export is the export command.
+type export struct {
+	o    *options
+	conn *connection
+
+	vms         []string
+	output      string
+	compression string
+	parallel    int
+	stateDir    string
+	spec        job.Spec
+}
+
+const watchEvery = 250 * time.Millisecond
+
+func (e *export) run(ctx context.Context) error {
+	if err := e.check(); err != nil {
+		return err
+	}
+	// A cancel has to clean up with a live context; the signal only asks for it.
+	live := context.WithoutCancel(ctx)
+	b, err := e.conn.open(live, engineOptions{output: e.output, stateDir: e.stateDir, workers: e.parallel, log: e.o.err})
+	if err != nil {
+		return err
+	}
+	return closeBoth(live, b, e.with(ctx, live, b))
+}
+
+func (e *export) check() error {
+	var err error
+	if e.output, err = filepath.Abs(e.output); err != nil {
+		return fmt.Errorf("output: %w", err)
+	}
+	if e.stateDir == "" {
+		e.stateDir = filepath.Join(e.output, ".hyperexport")
+	}
+	off := false
+	switch e.compression {
+	case "none":
+		e.spec.Compress = &off
+	default:
+		e.spec.Compression = e.compression
+	}
+	e.spec.Provider = "vsphere"
+	if e.spec.Format != "qcow2" {
+		e.spec.Compression, e.spec.Compress = "", nil
+	}
+	if e.conn.server == "" {
+		e.spec.OutputPath = e.output
+	} else {
+		e.spec.OutputPath = "" // the daemon's own root
+	}
+	return nil
+}
+
+func (e *export) with(ctx, live context.Context, b backend) error {
+	ids, err := b.unfinished(live)
+	if err != nil {
+		return err
+	}
+	if len(ids) > 0 {
+		_, _ = fmt.Fprintf(e.o.err, "Going on with %d interrupted export(s) of %s\n", len(ids), e.output)
+	} else {
+		specs, err := e.specs(ctx, b)
+		if err != nil {
+			return err
+		}
+		if ids, err = b.submit(live, specs); err != nil {
+			return err
+		}
+	}
+	jobs, err := e.watch(ctx, live, b, ids)
+	if err != nil {
+		return err
+	}
+	for i := range jobs {
+		if err := show(e.o, &jobs[i]); err != nil {
+			return err
+		}
+	}
+	if code := console.JobsExit(jobs); code != console.ExitOK {
+		return exitError(code)
+	}
+	return nil
+}
+
+// specs makes a job for each VM that the patterns name.
+func (e *export) specs(ctx context.Context, b backend) ([]job.Spec, error) {
+	var specs []job.Spec
+	add := func(vm string) {
+		s := e.spec
+		s.VMPath = vm
+		if !slices.ContainsFunc(specs, func(o job.Spec) bool { return o.VMPath == vm }) {
+			specs = append(specs, s)
+		}
+	}
+	for _, pattern := range e.vms {
+		if !strings.ContainsAny(pattern, "*?[") {
+			add(pattern)
+			continue
+		}
+		vms, err := b.vms(ctx, []string{pattern})
+		if err != nil {
+			return nil, err
+		}
+		if len(vms) == 0 {
+			return nil, fault.Newf(fault.NotFound, "HX-CLI-002", "try `hyperexport vsphere list`", "no VM matches %q", pattern)
+		}
+		for _, vm := range vms {
+			add(vm.ID)
+		}
+	}
+	if len(specs) > 1 && e.spec.Name != "" {
+		return nil, &usageError{"--name goes with one VM only"}
+	}
+	return specs, nil
+}
+
+// watch shows the jobs until all have ended. The first signal cancels them, the
+// second ends the program at once: the next run goes on.
+func (e *export) watch(ctx, live context.Context, b backend, ids []string) ([]job.Job, error) {
+	display := console.NewProgress(e.o.err, e.o.quiet || e.o.json)
+	defer display.Close()
+	asked := ctx.Done()
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	jobs := make([]job.Job, len(ids))
+	for {
+		running := 0
+		for i, id := range ids {
+			if jobs[i].State.Final() {
+				continue
+			}
+			j, err := b.get(live, id)
+			if err != nil {
+				return nil, err
+			}
+			jobs[i] = j
+			if !j.State.Final() {
+				running++
+			}
+			phase := string(j.State)
+			if j.Progress != nil && j.State == job.Running {
+				phase = j.Progress.Phase
+			}
+			display.Update(vmName(&j), phase, console.Bars(j.Progress))
+		}
+		if running == 0 {
+			return jobs, nil
+		}
+		select {
+		case <-asked:
+			asked = nil
+			display.Line("Cancelling and cleaning up; press Ctrl-C again to stop at once and go on later.")
+			again := make(chan os.Signal, 1)
+			signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+			go func() { <-again; os.Exit(console.ExitCancelled) }()
+			if err := e.cancel(live, b, jobs); err != nil {
+				return nil, err
+			}
+		case <-tick.C:
+		}
+	}
+}
+
+func (e *export) cancel(ctx context.Context, b backend, jobs []job.Job) error {
+	var errs []error
+	for _, j := range jobs {
+		if !j.State.Final() {
+			errs = append(errs, b.cancel(ctx, j.ID))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func vmName(j *job.Job) string {
+	if i := strings.LastIndexByte(j.Spec.VMPath, '/'); i >= 0 {
+		return j.Spec.VMPath[i+1:]
+	}
+	return j.Spec.VMPath
+}

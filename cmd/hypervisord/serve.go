@@ -1,0 +1,77 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hypersdk/hypersdk/internal/daemon"
+	"github.com/hypersdk/hypersdk/internal/telemetry"
+)
+
+func serveCommand() *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the daemon",
+		Long: `Serve runs the daemon until SIGTERM or SIGINT. Jobs that run then go on at the next
+start from their last checkpoint.
+
+The configuration is a YAML file; every key can be overridden by the environment
+(HYPERVISORD_SECTION__KEY), and GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD and
+GOVC_INSECURE fill what the vsphere section leaves empty.`,
+		Example: "  hypervisord serve --config /etc/hypersdk/config.yaml\n  HYPERVISORD_STATE_DIR=/tmp/hx hypervisord serve",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := daemon.Load(path, os.LookupEnv, os.Environ())
+			if err != nil {
+				return err
+			}
+			log, err := telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Log.Level, cfg.Log.Format)
+			if err != nil {
+				return err
+			}
+			d, err := daemon.New(cmd.Context(), cfg, log)
+			if err != nil {
+				return err
+			}
+			return d.Run(cmd.Context())
+		},
+	}
+	c.Flags().StringVarP(&path, "config", "c", "", "configuration file (default "+daemon.DefaultConfigPath+" if it exists)")
+	return c
+}
+
+func configCommand() *cobra.Command {
+	var path string
+	c := &cobra.Command{Use: "config", Short: "Look at the configuration"}
+	c.PersistentFlags().StringVarP(&path, "config", "c", "", "configuration file (default "+daemon.DefaultConfigPath+" if it exists)")
+	c.AddCommand(
+		&cobra.Command{
+			Use: "check", Short: "Check the configuration, and name every wrong key", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				_, err := daemon.Load(path, os.LookupEnv, os.Environ())
+				if err == nil {
+					cmd.Println("the configuration is valid")
+				}
+				return err
+			},
+		},
+		&cobra.Command{
+			Use: "show", Short: "Print the configuration in force, with every key; secrets are hidden", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				cfg, err := daemon.Load(path, os.LookupEnv, os.Environ())
+				if err != nil {
+					return err
+				}
+				text, err := cfg.YAML()
+				if err != nil {
+					return err
+				}
+				_, err = cmd.OutOrStdout().Write(text)
+				return err
+			},
+		},
+	)
+	return c
+}

@@ -1,0 +1,170 @@
+// Package daemon puts the parts together: configuration, engine, doors, health,
+// start and stop. It is the only package that sees all others.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hypersdk/hypersdk/internal/api/rest"
+	"github.com/hypersdk/hypersdk/internal/auth"
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/provider"
+	"github.com/hypersdk/hypersdk/internal/provider/vsphere"
+	"github.com/hypersdk/hypersdk/internal/telemetry"
+	"github.com/hypersdk/hypersdk/internal/tenant"
+	"github.com/hypersdk/hypersdk/internal/version"
+)
+
+// stopTime is how long requests may take to end, and logging out from vCenter.
+const stopTime = 15 * time.Second
+
+// Daemon is one running hypervisord.
+type Daemon struct {
+	cfg      Config
+	log      *slog.Logger
+	engine   *Engine
+	listener net.Listener
+	server   *http.Server
+	stopping context.CancelFunc // tells the doors first
+}
+
+// New opens the state and the listener. Run must follow, or Close. Kinds:
+// Conflict (the state is in use), Invalid, Unavailable.
+func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
+	d := &Daemon{cfg: cfg, log: log}
+	metrics := telemetry.NewMetrics(telemetry.Sources{
+		Jobs: func(ctx context.Context) (map[job.State]int64, error) {
+			counts, _, err := d.engine.store.Backlog(ctx)
+			return counts, err
+		},
+		Workers: func() (int, int) { return d.engine.dispatcher.Workers() },
+		Version: version.String(), Log: log,
+	})
+	providers, err := cfg.providers(log, metrics.VSphere())
+	if err != nil {
+		return nil, err
+	}
+	d.engine, err = NewEngine(ctx, EngineConfig{
+		StateDir: cfg.StateDir, Roots: cfg.Output.Roots, Workers: cfg.Workers, Providers: providers, Log: log,
+		Service: metrics.Service(), Dispatch: metrics.Dispatch(), Wrap: metrics.Runner,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := d.open(ctx, metrics); err != nil {
+		return nil, errors.Join(err, d.engine.Close(ctx))
+	}
+	return d, nil
+}
+
+// providers makes those that are configured.
+func (c *Config) providers(log *slog.Logger, o vsphere.Observer) (map[string]provider.Provider, error) {
+	all := map[string]provider.Provider{}
+	if c.VSphere.URL == "" {
+		log.Warn("no vCenter is configured", "fix", "set vsphere.url, or GOVC_URL")
+		return all, nil
+	}
+	p, err := vsphere.New(c.VSphere.provider(), log, o)
+	if err != nil {
+		return nil, err
+	}
+	all["vsphere"] = p
+	return all, nil
+}
+
+// open makes the doors.
+func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
+	authenticator, err := d.authenticator()
+	if err != nil {
+		return err
+	}
+	doors, stopping := context.WithCancel(context.WithoutCancel(ctx))
+	d.stopping = stopping
+	api, err := rest.New(doors, rest.Deps{
+		Service: d.engine.Service, Inventory: d.engine, Auth: authenticator, Health: d.health(),
+		Metrics: metrics.Handler(), Observe: metrics.Request, Log: d.log, Version: version.String(),
+	})
+	if err != nil {
+		return err
+	}
+	d.server = rest.NewServer(api, d.log)
+	var lc net.ListenConfig
+	d.listener, err = lc.Listen(ctx, "tcp", d.cfg.Listen)
+	return fault.Wrap(err, fault.Unavailable, "HX-CONF-010", "the address "+d.cfg.Listen+" cannot be listened on", "stop what uses it, or set listen")
+}
+
+func (d *Daemon) authenticator() (rest.Authenticator, error) {
+	who := func(name string) tenant.Principal {
+		return tenant.NewPrincipal(tenant.Default, name, tenant.All()...)
+	}
+	if d.cfg.Auth.Disabled {
+		d.log.Warn("authentication is switched off: whoever reaches the address may do everything")
+		return auth.NewLoopback(who("local")), nil
+	}
+	digest, created, err := auth.LoadKey(d.cfg.Auth.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	if created {
+		d.log.Info("an API key was made", "file", d.cfg.Auth.KeyFile)
+	}
+	return auth.NewKey(digest, who("key:default")), nil
+}
+
+// Addr is the address that the API listens on.
+func (d *Daemon) Addr() net.Addr { return d.listener.Addr() }
+
+// URL is the base URL of the API.
+func (d *Daemon) URL() string { return "http://" + d.Addr().String() }
+
+// Engine is the daemon's inside.
+func (d *Daemon) Engine() *Engine { return d.engine }
+
+// Run serves until ctx is done, then stops in order: no new requests, running
+// jobs handed back with their checkpoints, the store closed. A failing disk below
+// the store ends it at once with an error.
+func (d *Daemon) Run(ctx context.Context) error {
+	d.log.Info("ready", "url", d.URL(), "version", version.String(), "state_dir", d.cfg.StateDir, "workers", d.cfg.Workers)
+	g, run := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.engine.Run(run) })
+	g.Go(func() error {
+		if err := d.server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-run.Done()
+		d.stopping()
+		d.log.Info("stopping")
+		return d.shutdown(ctx)
+	})
+	err := g.Wait()
+	return errors.Join(err, d.Close(ctx))
+}
+
+func (d *Daemon) shutdown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := d.server.Shutdown(ctx); err != nil {
+		return fmt.Errorf("stop the server: %w", errors.Join(err, d.server.Close()))
+	}
+	return nil
+}
+
+// Close frees everything. Run calls it.
+func (d *Daemon) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	d.stopping()
+	return errors.Join(d.server.Close(), d.engine.Close(ctx))
+}
