@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/hypersdk/hypersdk/internal/provider/vsphere/vcsim"
 )
 
 // What govc exports from web-01 boots, and the guest finds itself unharmed.
@@ -16,7 +14,7 @@ func TestExportBoots(t *testing.T) {
 	if err != nil {
 		t.Fatal("this test needs QEMU: apt-get install qemu-system-x86")
 	}
-	s := start(t, vcsim.Options{})
+	s := start(t, only("web-01"))
 	dir := t.TempDir()
 	mustRun(t, s, "vm.power", "-off", "/DC/vm/web-01")
 	mustRun(t, s, "export.ovf", "-vm", "/DC/vm/web-01", dir)

@@ -108,12 +108,12 @@ func (s *Server) Leftovers() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var left []string
-	for ref, name := range s.made {
+	for ref, made := range s.made {
 		on := ""
 		if snapshot, ok := s.registry.Get(ref).(*simulator.VirtualMachineSnapshot); ok {
 			on = s.vmPath(s.vm(snapshot.Vm))
 		}
-		left = append(left, fmt.Sprintf("snapshot %q of %s (%s)", name, on, ref.Value))
+		left = append(left, fmt.Sprintf("snapshot %q of %s (%s)", made.name, on, ref.Value))
 	}
 	for ref, l := range s.leases {
 		left = append(left, fmt.Sprintf("lease on %s (%s)", s.vmPath(s.vm(l.vm)), ref.Value))

@@ -56,7 +56,7 @@ func TestFolderRanges(t *testing.T) {
 }
 
 func TestFolderRefusals(t *testing.T) {
-	s := start(t, vcsim.Options{})
+	s := start(t, only("web-01", "batch-01", "Blocked/object-storage"))
 	c := login(t, s)
 	web := backing(t, properties(t, machine(t, c, "/DC/vm/web-01")).Config, 2000)
 	batch := backing(t, properties(t, machine(t, c, "/DC/vm/batch-01")).Config, 2000)

@@ -129,7 +129,7 @@ func rawCopies(t *testing.T, s *vcsim.Server, vm string, n int) []string {
 // The real govc exports a powered-off machine with sparse, full, odd and empty
 // disks, and qemu finds every one identical.
 func TestGovcExportsPoweredOff(t *testing.T) {
-	s := start(t, vcsim.Options{})
+	s := start(t, only("production-db"))
 	dir := t.TempDir()
 	raws := rawCopies(t, s, "production-db", 4)
 	mustRun(t, s, "export.ovf", "-vm", "/DC/vm/production-db", "-sha", "256", dir)
@@ -141,7 +141,7 @@ func TestGovcExportsPoweredOff(t *testing.T) {
 
 // A running machine is exported from a snapshot while its guest writes.
 func TestGovcExportsSnapshotOfRunning(t *testing.T) {
-	s := start(t, vcsim.Options{})
+	s := start(t, only("web-01"))
 	raws := rawCopies(t, s, "web-01", 2)
 	dir := t.TempDir()
 	if out, err := run(t, s, "export.ovf", "-vm", "/DC/vm/web-01", dir); err == nil || !strings.Contains(out, "current state (Powered on)") {
@@ -165,7 +165,7 @@ func TestGovcExportsSnapshotOfRunning(t *testing.T) {
 
 // A damaged grain must be seen by the judge, or the tests above prove nothing.
 func TestJudgeSeesDamage(t *testing.T) {
-	s := start(t, vcsim.Options{})
+	s := start(t, only("batch-01"))
 	raws := rawCopies(t, s, "batch-01", 1)
 	for name, kind := range map[string]vcsim.FaultKind{"grain": vcsim.CorruptGrain, "content": vcsim.CorruptContent} {
 		dir := t.TempDir()
@@ -179,7 +179,7 @@ func TestJudgeSeesDamage(t *testing.T) {
 
 // What a cut does to govc: it fails and leaves its lease behind.
 func TestGovcOnACut(t *testing.T) {
-	s := start(t, vcsim.Options{})
+	s := start(t, only("batch-01"))
 	s.Faults().Add(vcsim.Fault{Kind: vcsim.Cut, Transport: vcsim.NFC, After: 1 << 20, Times: 1})
 	out, err := run(t, s, "export.ovf", "-vm", "/DC/vm/batch-01", t.TempDir())
 	var exit *exec.ExitError

@@ -53,7 +53,7 @@ func escapeGlob(p string) string {
 }
 
 func TestMachineProperties(t *testing.T) {
-	s := start(t, vcsim.Options{})
+	s := start(t, only("production-db", "Linux/efi-01"))
 	c := login(t, s)
 
 	db := properties(t, machine(t, c, "/DC/vm/production-db"))

@@ -31,6 +31,7 @@ type Server struct {
 	stats    *stats
 	streams  *streams
 
+	adding        sync.Mutex // one AddVM at a time: the simulator races on free space
 	vcenter, host *endpoint
 	transfers     sync.WaitGroup     // requests that read disks
 	stop          context.CancelFunc // ends stalled responses and lease clocks
@@ -40,8 +41,9 @@ type Server struct {
 	images  map[string]*image // by the datastore path of the base descriptor
 	markers map[string]string // serial line of bootable guests, by VM path
 	leases  map[types.ManagedObjectReference]*lease
-	made    map[types.ManagedObjectReference]string // snapshots taken through the API, by name
-	busy    map[string]int                          // NFC streams by host
+	made    map[types.ManagedObjectReference]taken // snapshots that clients took
+	layouts map[types.ManagedObjectReference]fileKeys
+	busy    map[string]int // NFC streams by host
 }
 
 // Start builds the inventory and serves it. ctx bounds the building only; end
@@ -55,7 +57,8 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 		images:  make(map[string]*image),
 		markers: make(map[string]string),
 		leases:  make(map[types.ManagedObjectReference]*lease),
-		made:    make(map[types.ManagedObjectReference]string),
+		made:    make(map[types.ManagedObjectReference]taken),
+		layouts: make(map[types.ManagedObjectReference]fileKeys),
 		busy:    make(map[string]int),
 	}
 	s.done, s.stop = context.WithCancel(context.WithoutCancel(ctx))

@@ -53,33 +53,13 @@ func (a *api) createSnapshot(ctx *simulator.Context, req *types.CreateSnapshotEx
 		if !ok {
 			return nil, &types.SnapshotFault{}
 		}
+		a.srv.note(vm, ref, req.Name)
 		if err := a.srv.freeze(ctx, vm, ref); err != nil {
 			return nil, taskFault(err.Error(), &types.FileFault{})
 		}
-		a.srv.mu.Lock()
-		a.srv.made[ref] = req.Name
-		a.srv.mu.Unlock()
 		return ref, nil
 	})
 	return task.Run(ctx)
-}
-
-// inner waits for a task that the caller's own task started, and removes it:
-// clients see one task.
-func inner(ctx *simulator.Context, ref types.ManagedObjectReference) (types.AnyType, types.BaseMethodFault) {
-	task, ok := ctx.Map.Get(ref).(*simulator.Task)
-	if !ok {
-		return nil, &types.ManagedObjectNotFound{Obj: ref}
-	}
-	task.Wait()
-	defer ctx.Map.Remove(ctx, ref)
-	if task.Info.Error != nil {
-		if f, ok := task.Info.Error.Fault.(types.BaseMethodFault); ok {
-			return nil, f
-		}
-		return nil, &types.SystemError{}
-	}
-	return task.Info.Result, nil
 }
 
 // taskFault gives a fault a cause with a text, as vCenter does.
@@ -205,6 +185,7 @@ func (a *api) remove(ctx *simulator.Context, vm *simulator.VirtualMachine, doome
 	if s.leased(vm.Self, doomed) {
 		return &types.TaskInProgress{}
 	}
+	keepFiles(vm)
 	var ref types.ManagedObjectReference
 	switch body := stock().(type) {
 	case *methods.RemoveSnapshot_TaskBody:
@@ -215,13 +196,8 @@ func (a *api) remove(ctx *simulator.Context, vm *simulator.VirtualMachine, doome
 	if _, fault := inner(ctx, ref); fault != nil {
 		return fault
 	}
-	if err := s.thaw(ctx, vm, doomed); err != nil {
+	if err := errors.Join(s.forget(doomed), s.thaw(ctx, vm, doomed)); err != nil {
 		return taskFault(err.Error(), &types.FileFault{})
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, d := range doomed {
-		delete(s.made, d)
 	}
 	return nil
 }

@@ -2,6 +2,11 @@ package vcsim_test
 
 import (
 	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vmware/govmomi"
@@ -145,7 +150,7 @@ func TestRemoveWithChildren(t *testing.T) {
 }
 
 func TestIndependentDiskIsNotFrozen(t *testing.T) {
-	s := start(t, vcsim.Options{})
+	s := start(t, only("Blocked/independent"))
 	c := login(t, s)
 	vm := machine(t, c, "/DC/vm/Blocked/independent")
 	snapshot(t, vm, "x")
@@ -315,6 +320,56 @@ func TestTrackingOffForgetsChangeIDs(t *testing.T) {
 		}
 		if _, _, err := areas(t, c, vm, ref, id); !fault.Is(err, &types.FileFault{}) {
 			t.Errorf("tracking %v: the old change id gives %v", on, err)
+		}
+	}
+}
+
+// Snapshots come and go without a trace on the datastore, and the layout names
+// files that are there.
+func TestSnapshotsLeaveTheFilesAlone(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, vcsim.Options{VMs: one(), Dir: dir})
+	c := login(t, s)
+	vm := machine(t, c, "/DC/vm/vm-a")
+	files := func() []string {
+		var names []string
+		entries, err := os.ReadDir(filepath.Join(dir, "datastores", "vmfs-01", "vm-a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	before := files()
+	for range 2 {
+		a, b, d := snapshot(t, vm, "a"), snapshot(t, vm, "b"), snapshot(t, vm, "d")
+		write(t, s, 0, 10, 1)
+		p := properties(t, vm)
+		byKey := make(map[int32]string)
+		for _, f := range p.LayoutEx.File {
+			byKey[f.Key] = f.Name
+		}
+		for i, unit := range p.LayoutEx.Disk[0].Chain {
+			for _, k := range unit.FileKey {
+				if want := []string{"/vm-a-0", "/vm-a-0", "/vm-a-0", "/vm-a"}; len(byKey) < 8 || !strings.Contains(byKey[k], want[min(i, 3)]) {
+					t.Errorf("layer %d of the layout is %q", i, byKey[k])
+				}
+			}
+		}
+		for i, l := range p.LayoutEx.Snapshot {
+			if want := fmt.Sprintf("[vmfs-01] vm-a/vm-a-Snapshot%d.vmsn", i+1); byKey[l.DataKey] != want {
+				t.Errorf("snapshot %d has state file %q", i, byKey[l.DataKey])
+			}
+		}
+		for _, ref := range []types.ManagedObjectReference{b, d, a} {
+			if err := removeSnapshot(t, vm, ref); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if after := files(); !slices.Equal(before, after) {
+			t.Errorf("files before %q, after %q", before, after)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"testing"
 
 	"github.com/vmware/govmomi"
@@ -19,9 +20,10 @@ import (
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere/vcsim"
 )
 
-// start runs a server for the test.
+// start runs a server for the test, in parallel with other tests.
 func start(t *testing.T, o vcsim.Options) *vcsim.Server {
 	t.Helper()
+	t.Parallel()
 	s, err := vcsim.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -179,6 +181,12 @@ func same(t *testing.T, what string, got, want []byte) {
 // one is an inventory of a single running machine with a small disk.
 func one() []vcsim.VM {
 	return []vcsim.VM{{Path: "vm-a", On: true, CBT: true, Disks: []vcsim.Disk{{Size: 4<<20 + 512, Fill: stripes}}}}
+}
+
+// only returns machines of the default inventory.
+func only(paths ...string) vcsim.Options {
+	all := vcsim.DefaultInventory()
+	return vcsim.Options{VMs: slices.DeleteFunc(all, func(v vcsim.VM) bool { return !slices.Contains(paths, v.Path) })}
 }
 
 // stripes fills every other MiB with a pattern.
