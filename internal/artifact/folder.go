@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/hypersdk/hypersdk/internal/disk/ova"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/sink"
@@ -59,6 +61,15 @@ type folderFile struct {
 }
 
 func (f *folderFile) Size() int64 { return f.size }
+
+// checkPackage compares an OVF folder with its own manifest. Kind Corrupt.
+func (f *Folder) checkPackage(ctx context.Context) error {
+	p, err := ova.OpenFolder(f.root.FS())
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.Verify(ctx), p.Close())
+}
 
 // receipt reads the export's receipt file.
 func (f *Folder) receipt() ([]byte, error) {

@@ -130,9 +130,12 @@ func checkFile(ctx context.Context, folder *Folder, r *receipt.Receipt, f *recei
 	case sum != f.SHA256:
 		out.Problem = "the SHA-256 differs"
 	case path.Ext(f.Name) == ".ova" && r.Format == "ova":
-		if err := CheckPackage(ctx, folder, f.Name); err != nil {
-			out.Problem = fault.As(err).Msg
-		}
+		err = CheckPackage(ctx, folder, f.Name)
+	case path.Ext(f.Name) == ".mf" && r.Format == "ovf":
+		err = folder.checkPackage(ctx)
+	}
+	if err != nil && out.Problem == "" {
+		out.Problem = fault.As(err).Msg
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/job"
 )
 
 func none(string) (string, bool) { return "", false }
@@ -97,5 +98,45 @@ func TestWrongConfigurationsAreRefused(t *testing.T) {
 func TestMissingFileIsAnErrorOnlyIfNamed(t *testing.T) {
 	if _, err := Load("/nonexistent/config.yaml", none, nil); !fault.Is(err, fault.Invalid) {
 		t.Fatalf("got %v", err)
+	}
+}
+
+// TestTheExampleHasEveryKey: the documented file loads, and names every key that
+// there is.
+func TestTheExampleHasEveryKey(t *testing.T) {
+	text, err := os.ReadFile("../../examples/config.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pw := write(t, "secret")
+	example := strings.ReplaceAll(string(text), "/etc/hypersdk/vcenter.password", pw)
+	c, err := Load(write(t, example), none, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := c.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(all)) {
+		key, _, found := strings.Cut(strings.TrimSpace(line), ":")
+		switch key {
+		case "password", "insecure": // exist, but are not what we recommend
+			continue
+		}
+		if found && !strings.Contains(example, key+":") {
+			t.Errorf("the example lacks %s", key)
+		}
+	}
+}
+
+func TestTheExampleJobsAreValid(t *testing.T) {
+	text, err := os.ReadFile("../../examples/jobs.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	specs, err := job.DecodeSpecs(text, "application/yaml")
+	if err != nil || len(specs) != 2 {
+		t.Fatal(len(specs), err)
 	}
 }

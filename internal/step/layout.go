@@ -105,12 +105,11 @@ func (l *fileLayout) done(r *run, _ int, out *output) error {
 }
 
 func (l *fileLayout) finish(_ context.Context, r *run, extra []provider.File) error {
-	for _, f := range extra {
-		if err := r.put(l.stem+".nvram", f.Data); err != nil {
-			return err
-		}
+	vars := nvram(extra)
+	if vars == nil {
+		return nil
 	}
-	return nil
+	return r.put(l.stem+".nvram", vars)
 }
 
 // put writes a small file of the output whole, and records it.

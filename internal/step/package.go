@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/disk/ova"
@@ -31,7 +33,9 @@ func machine(vm provider.VM, at time.Time) *ova.Machine {
 // nvram is the firmware's variable store among the VM's small files, or nil.
 func nvram(files []provider.File) []byte {
 	for _, f := range files {
-		return f.Data
+		if strings.EqualFold(path.Ext(f.Name), ".nvram") {
+			return f.Data
+		}
 	}
 	return nil
 }
