@@ -12,11 +12,16 @@ import (
 	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
-// open opens the database file. Connections of a reading pool cannot write.
+// cacheKiB is how much of the database each connection may keep in memory. The
+// journal of savepoints stays in memory too.
+const cacheKiB = "4096"
+
+// openSQLite opens the database file: for one writer, or for a number of readers
+// that cannot write.
 func openSQLite(file string, mode Sync, readers int) (*sql.DB, error) {
 	q := url.Values{"_pragma": {
 		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(" + string(mode) + ")",
-		"foreign_keys(1)", "wal_autocheckpoint(0)",
+		"foreign_keys(1)", "wal_autocheckpoint(0)", "temp_store(MEMORY)", "cache_size(-" + cacheKiB + ")",
 	}}
 	if readers > 0 {
 		q.Add("_pragma", "query_only(1)")

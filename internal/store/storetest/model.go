@@ -44,6 +44,11 @@ func testModel(w *world) {
 			"reap":    m.reap,
 			"":        m.compare,
 		})
+		for _, j := range m.jobs {
+			if n := len(w.kinds(j.ID)); n != j.events {
+				t.Fatalf("%d events of %s, want %d", n, j.ID, j.events)
+			}
+		}
 	})
 }
 
@@ -219,9 +224,6 @@ func (m *model) compare(t *rapid.T) {
 		got.WaitReason, want.WaitReason, want.Receipt = "", "", nil // a list has neither receipts nor a moment
 		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("stored %+v\nmodel  %+v", got, want)
-		}
-		if n := len(m.w.kinds(j.ID)); n != j.events {
-			t.Fatalf("%d events of %s, want %d", n, j.ID, j.events)
 		}
 	}
 }

@@ -1,0 +1,122 @@
+package store_test
+
+import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/service"
+	"github.com/hypersdk/hypersdk/internal/store"
+	"github.com/hypersdk/hypersdk/internal/tenant"
+)
+
+func benchScope(b *testing.B) tenant.Scope {
+	b.Helper()
+	scope, err := tenant.NewPrincipal(tenant.Default, "bench", tenant.All()...).Scope(tenant.JobSubmit)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return scope
+}
+
+// BenchmarkSubmit is a durable submit (job, event and idempotency key) by one
+// client and by 16 at once; jobs/s is what counts.
+func BenchmarkSubmit(b *testing.B) {
+	for _, clients := range []int{1, 16} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
+			s := open(b, store.Options{})
+			var n atomic.Int64
+			b.SetParallelism(max(1, clients/runtime.GOMAXPROCS(0)))
+			b.ResetTimer()
+			if clients == 1 {
+				for range b.N {
+					submitOne(b, s, n.Add(1))
+				}
+			} else {
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						submitOne(b, s, n.Add(1))
+					}
+				})
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+		})
+	}
+}
+
+func submitOne(b *testing.B, s *store.Store, n int64) {
+	if _, _, err := submit(b.Context(), s, fmt.Sprint(n)); err != nil {
+		b.Error(err)
+	}
+}
+
+// BenchmarkClaim claims and completes a job in tables of different size: the
+// cost must not grow with the jobs that have ended or wait.
+func BenchmarkClaim(b *testing.B) {
+	for _, size := range []int{1_000, 100_000} {
+		b.Run(fmt.Sprintf("jobs=%d", size), func(b *testing.B) {
+			s := open(b, store.Options{Synchronous: store.Off})
+			fill(b, s, size)
+			b.ResetTimer()
+			for range b.N {
+				leases, err := s.Claim(b.Context(), "a", time.Minute, 1)
+				if err != nil || len(leases) != 1 {
+					b.Fatal(len(leases), err)
+				}
+				if _, err := s.Apply(b.Context(), leases[0], job.RetryAt("a", nil, time.Now())); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkList reads the first page, counts it as the API does, and counts all
+// jobs by state.
+func BenchmarkList(b *testing.B) {
+	s := open(b, store.Options{Synchronous: store.Off})
+	fill(b, s, 100_000)
+	r := s.Reader(benchScope(b))
+	for name, call := range map[string]func() error{
+		"page":    func() error { _, err := r.Jobs(b.Context(), service.Query{Limit: 51}, 0); return err },
+		"count":   func() error { _, err := r.Count(b.Context(), service.Query{}, service.CountLimit+1); return err },
+		"backlog": func() error { _, _, err := r.Backlog(b.Context()); return err },
+	} {
+		b.Run(name, func(b *testing.B) {
+			for range b.N {
+				if err := call(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// fill stores pending jobs, half of them cancelled at once.
+func fill(b *testing.B, s *store.Store, size int) {
+	b.Helper()
+	scope := benchScope(b)
+	for done := 0; done < size; {
+		err := s.Update(b.Context(), scope, func(tx service.Tx) error {
+			for range 1000 {
+				j := job.New(fmt.Sprintf("fill-%d", done), string(tenant.Default), job.Spec{VMPath: "/DC/vm/web-01"}.WithDefaults(), time.Now())
+				if err := tx.Insert(&j); err != nil {
+					return err
+				}
+				if done++; done%2 == 0 {
+					continue
+				}
+				if _, _, err := tx.Cancel(j.ID, ""); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
