@@ -120,7 +120,7 @@ func TestRandomCodes(t *testing.T) {
 			w.randomSymbol(r, lit, dist)
 		}
 		w.codeWord(lit, endOfBlock)
-		stream := append(w.out, randomBytes(r, r.IntN(40))...)
+		stream := slices.Concat(w.out, randomBytes(r, r.IntN(40)))
 		if agree(t, stream, 600*258) {
 			accepted++
 		}

@@ -26,6 +26,8 @@ var (
 // the next symbol is loaded before the bytes of a match are copied. Bounds checks
 // that the compiler cannot remove stay: without them (unsafe) it was no more than
 // 5 % faster. Table entries of up to three literals gained nothing either.
+//
+//nolint:gocognit // one loop on purpose
 func (d *decoder) fast(t *tables) (end bool, err error) {
 	src, dst := d.src, d.dst
 	ip, op, in, n := d.ip, d.op, d.bits, d.nbits

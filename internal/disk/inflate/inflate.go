@@ -76,7 +76,7 @@ func zlibHeaderOK(cmf, flg byte) bool {
 // On an error both are 0 and the content of dst is undefined; one byte more
 // than len(dst) is an error. Safe for concurrent use.
 func Deflate(dst, src []byte) (n, consumed int, err error) {
-	d := decoders.Get().(*decoder)
+	d, _ := decoders.Get().(*decoder)
 	d.src, d.dst = src, dst
 	d.ip, d.op, d.bits, d.nbits, d.pad = 0, 0, 0, 0, 0
 	err = d.stream()

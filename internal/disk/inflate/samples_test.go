@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"compress/flate"
 	"compress/zlib"
+	"go/build"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
 
@@ -75,7 +75,7 @@ func randomBytes(r *rand.Rand, n int) []byte {
 // machine which runs the tests has.
 func sourceText(t testing.TB) []byte {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(runtime.GOROOT(), "src", "net", "http", "*.go"))
+	files, err := filepath.Glob(filepath.Join(build.Default.GOROOT, "src", "net", "http", "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
