@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -198,7 +199,7 @@ func TestEveryFormatIsIdenticalToTheSource(t *testing.T) {
 				spec := c.spec
 				spec.VMPath, spec.Transport, spec.OutputPath = "/DC/vm/web-01", transport, strings.ReplaceAll(c.name, " ", "-")+"-"+transport
 				j := b.export(spec)
-				r := b.check(j, filepath.Join(b.root, spec.OutputPath, "web-01"), c.format, sources)
+				r := b.check(t, j, filepath.Join(b.root, spec.OutputPath, "web-01"), c.format, sources)
 				var got []string
 				for _, d := range r.Disks {
 					got = append(got, d.Root.String())
@@ -215,29 +216,72 @@ func TestEveryFormatIsIdenticalToTheSource(t *testing.T) {
 }
 
 // check compares an export with the source by qemu-img and with its receipt.
-func (b *bench) check(j job.Job, dir, format string, sources []string) *receipt.Receipt {
-	b.t.Helper()
-	rep, err := artifact.Verify(b.t.Context(), dir, nil, nil)
+// The sources are in the order of the disks' keys, from 2000; the receipt's order
+// is that of the controllers.
+func (b *bench) check(t *testing.T, j job.Job, dir, format string, sources []string) *receipt.Receipt {
+	t.Helper()
+	rep, err := artifact.Verify(t.Context(), dir, nil, nil)
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if !rep.OK() {
-		b.t.Fatalf("%+v", rep)
+		t.Fatalf("%+v", rep)
 	}
-	for i, d := range rep.Receipt.Disks {
+	for _, d := range rep.Receipt.Disks {
+		key, err := strconv.Atoi(d.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
 		file := filepath.Join(dir, d.File)
 		if d.Member != "" {
-			work := b.t.TempDir()
-			run(b.t, "tar", "-xf", file, "-C", work)
+			work := t.TempDir()
+			run(t, "tar", "-xf", file, "-C", work)
 			file = filepath.Join(work, d.Member)
 		}
-		run(b.t, "qemu-img", "compare", "-f", "raw", "-F", format, sources[i], file)
+		run(t, "qemu-img", "compare", "-f", "raw", "-F", format, sources[key-2000], file)
 		if format == "qcow2" {
-			run(b.t, "qemu-img", "check", "-f", "qcow2", file)
+			run(t, "qemu-img", "check", "-f", "qcow2", file)
 		}
 	}
 	if len(j.Artifacts) == 0 || j.Receipt == nil {
-		b.t.Fatalf("the job names no artifact or receipt: %+v", j)
+		t.Fatalf("the job names no artifact or receipt: %+v", j)
 	}
 	return rep.Receipt
+}
+
+// TestOddDisks: a large sparse disk, a full one, one that ends within a grain,
+// and an empty one; and names that no file system takes.
+func TestOddDisks(t *testing.T) {
+	b := newBench(t, vcsim.Options{})
+	var sources []string
+	for key := range int32(4) {
+		sources = append(sources, b.source("/DC/vm/production-db", 2000+key))
+	}
+	for _, c := range []struct{ format, transport, qemu string }{
+		{"qcow2", "range", "qcow2"},
+		{"ova", "nfc", "vmdk"},
+		{"raw", "nfc", "raw"},
+	} {
+		t.Run(c.format, func(t *testing.T) {
+			j := b.export(job.Spec{VMPath: "/DC/vm/production-db", Format: c.format, Transport: c.transport, OutputPath: c.format})
+			b.check(t, j, filepath.Join(b.root, c.format, "production-db"), c.qemu, sources)
+		})
+	}
+}
+
+func TestOddNames(t *testing.T) {
+	b := newBench(t, vcsim.Options{})
+	vms, err := b.VMs(t.Context(), "", "/DC/vm/Odd/*")
+	if err != nil || len(vms) != 4 {
+		t.Fatal(len(vms), err)
+	}
+	for _, vm := range vms {
+		j := b.export(job.Spec{VMPath: vm.Path, Format: "ova", OutputPath: "odd"})
+		dir := filepath.Dir(j.Artifacts[0].Path)
+		b.check(t, j, dir, "vmdk", []string{b.source(strings.TrimPrefix(vm.Path, "/DC/vm/"), 2000)})
+	}
+	entries, err := os.ReadDir(filepath.Join(b.root, "odd"))
+	if err != nil || len(entries) != 4 {
+		t.Fatal(entries, err)
+	}
 }
