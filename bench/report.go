@@ -46,7 +46,7 @@ func (b *bench) report(fl floor) error {
 	if b.out == "-" {
 		return nil
 	}
-	return os.WriteFile(b.out, []byte(t.String()), 0o644)
+	return os.WriteFile(b.out, []byte(t.String()), 0o600)
 }
 
 // verdict compares the best of the others with the bar.

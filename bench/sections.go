@@ -35,7 +35,6 @@ func (b *bench) prepare(ctx context.Context) error {
 // vcenter is a `hypervisord vcsim` process.
 type vcenter struct {
 	cmd *exec.Cmd
-	env []string
 }
 
 func startVCenter(ctx context.Context, b *bench) (*vcenter, error) {
@@ -49,7 +48,11 @@ func startVCenter(ctx context.Context, b *bench) (*vcenter, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	var login struct{ URL, Username, Password string }
+	var login struct {
+		URL      string `json:"url"`
+		Username string `json:"username"`
+		Password string `json:"password"`
+	}
 	if err := json.NewDecoder(out).Decode(&login); err != nil {
 		return nil, fmt.Errorf("vcsim: %w", err)
 	}
@@ -85,11 +88,11 @@ func (b *bench) conversions(ctx context.Context) error {
 		return command{name: "hyperexport convert, SHA-256 tree", steps: [][]string{append(args, from, out)}, clean: []string{out}}
 	}
 	qemu := func(from, inFormat, format string, flags ...string) []command {
-		make := func(name string, more ...string) command {
+		contestant := func(name string, more ...string) command {
 			args := append([]string{"qemu-img", "convert", "-f", inFormat, "-O", format}, flags...)
 			return command{name: name, steps: [][]string{append(append(args, more...), from, out)}, clean: []string{out}}
 		}
-		return []command{make("qemu-img convert"), make("qemu-img convert -m 16 -W", "-m", "16", "-W")}
+		return []command{contestant("qemu-img convert"), contestant("qemu-img convert -m 16 -W", "-m", "16", "-W")}
 	}
 	for _, c := range []struct {
 		name, bar string

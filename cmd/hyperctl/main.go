@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -116,7 +117,7 @@ func vmsCommand(c *ctl) *cobra.Command {
 				for _, disk := range vm.Disks {
 					size += disk.CapacityBytes
 				}
-				rows = append(rows, []string{vm.Path, vm.ID, vm.PowerState, fmt.Sprint(len(vm.Disks)), console.Bytes(size), vm.Host})
+				rows = append(rows, []string{vm.Path, vm.ID, vm.PowerState, strconv.Itoa(len(vm.Disks)), console.Bytes(size), vm.Host})
 			}
 			return console.Table(c.out, rows)
 		}),
@@ -148,7 +149,7 @@ func statusCommand(c *ctl) *cobra.Command {
 				{"OLDEST WAIT", time.Duration(s.OldestWait * float64(time.Second)).Round(time.Second).String()},
 			}
 			for _, state := range slices.Sorted(maps.Keys(s.Jobs)) {
-				rows = append(rows, []string{"JOBS " + string(state), fmt.Sprint(s.Jobs[state])})
+				rows = append(rows, []string{"JOBS " + string(state), strconv.FormatInt(s.Jobs[state], 10)})
 			}
 			for _, name := range slices.Sorted(maps.Keys(h.Checks)) {
 				rows = append(rows, []string{"CHECK " + name, h.Checks[name].Status + "  " + h.Checks[name].Message})

@@ -170,7 +170,7 @@ func (l *local) cancel(ctx context.Context, id string) error {
 func (l *local) close(ctx context.Context) error {
 	left, err := l.unfinished(ctx)
 	l.stop()
-	err = errors.Join(err, <-l.done, l.Engine.Close(ctx))
+	err = errors.Join(err, <-l.done, l.Close(ctx))
 	if err != nil || len(left) > 0 {
 		return err // the next run goes on
 	}

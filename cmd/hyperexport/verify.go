@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -84,10 +85,7 @@ func printReport(o *options, path string, rep *artifact.Report) error {
 		case d.Problem != "":
 			state = "FAILED: " + d.Problem
 		case len(d.Differences) > 0:
-			state = "DIFFERENT:"
-			for _, x := range d.Differences {
-				state += fmt.Sprintf(" bytes %d to %d", x.Offset, x.Offset+x.Length-1)
-			}
+			state = "DIFFERENT: " + ranges(d.Differences)
 		}
 		if _, err := fmt.Fprintf(o.out, "  disk     %s  root %s  %s\n", console.Printable(d.Name), d.Root, state); err != nil {
 			return err
@@ -102,6 +100,15 @@ func printReport(o *options, path string, rep *artifact.Report) error {
 	}
 	_, err := fmt.Fprintf(o.out, "  result   %s\n", verdict)
 	return err
+}
+
+// ranges lists where a disk differs.
+func ranges(all []artifact.Difference) string {
+	text := make([]string, len(all))
+	for i, d := range all {
+		text[i] = fmt.Sprintf("bytes %d to %d", d.Offset, d.Offset+d.Length-1)
+	}
+	return strings.Join(text, ", ")
 }
 
 // watcher shows the counters of a running read.

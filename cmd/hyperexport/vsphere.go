@@ -2,7 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -101,7 +101,7 @@ func listCommand(o *options, conn *connection) *cobra.Command {
 				for _, b := range vm.Blockers {
 					notes = append(notes, b.Msg)
 				}
-				rows = append(rows, []string{vm.Path, vm.PowerState, fmt.Sprint(len(vm.Disks)), console.Bytes(size), console.Bytes(used), vm.Host, strings.Join(notes, "; ")})
+				rows = append(rows, []string{vm.Path, vm.PowerState, strconv.Itoa(len(vm.Disks)), console.Bytes(size), console.Bytes(used), vm.Host, strings.Join(notes, "; ")})
 			}
 			return console.Table(o.out, rows)
 		},

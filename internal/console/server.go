@@ -48,11 +48,11 @@ func ServerError(err error) error {
 	if !ok {
 		kind = fault.Internal
 	}
-	msg := e.Detail
+	parts := []string{e.Detail}
 	for _, issue := range e.Errors {
-		msg += "; " + IssueText(issue)
+		parts = append(parts, IssueText(issue))
 	}
-	return &fault.Error{Kind: kind, Code: e.Code, Msg: msg, Fix: e.Fix, Err: e.Err}
+	return &fault.Error{Kind: kind, Code: e.Code, Msg: strings.Join(parts, "; "), Fix: e.Fix, Err: e.Err}
 }
 
 // RemoteJob reads a job of a daemon.

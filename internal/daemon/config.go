@@ -216,7 +216,7 @@ func (v VSphereConfig) withGovc(env vsphere.Lookup) (VSphereConfig, error) {
 }
 
 // provider is the form that the provider takes.
-func (v *VSphereConfig) provider() vsphere.Config {
+func (v VSphereConfig) provider() vsphere.Config {
 	return vsphere.Config{
 		URL: v.URL, Username: v.Username, Password: v.Password,
 		CAFile: v.CAFile, Thumbprint: v.Thumbprint, Insecure: v.Insecure,

@@ -73,7 +73,7 @@ func TestWrongConfigurationsAreRefused(t *testing.T) {
 		env  []string
 		want string
 	}{
-		"unknown key":        {"listen: 127.0.0.1:1\nlisten_adress: x\n", nil, "line 2"},
+		"unknown key":        {"listen: 127.0.0.1:1\nlisten_on: x\n", nil, "line 2"},
 		"several at once":    {"workers: many\nlog:\n  colour: red\n", nil, "line 3"},
 		"wrong type":         {"workers: [1]\n", nil, "line 1"},
 		"open to the world":  {"listen: 0.0.0.0:80\nauth: {disabled: true}\n", nil, "loopback"},

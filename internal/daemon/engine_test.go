@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -152,7 +153,7 @@ func (b *bench) source(vm string, key int32) string {
 	zero := make([]byte, 1<<20)
 	for off := int64(0); off < c.Size(); off += int64(len(buf)) {
 		p := buf[:min(int64(len(buf)), c.Size()-off)]
-		if _, err := c.ReadAt(p, off); err != nil && err != io.EOF {
+		if _, err := c.ReadAt(p, off); err != nil && !errors.Is(err, io.EOF) {
 			b.t.Fatal(err)
 		}
 		if !bytes.Equal(p, zero[:len(p)]) {

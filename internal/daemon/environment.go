@@ -53,12 +53,12 @@ func find(v reflect.Value, path []string) (reflect.Value, bool) {
 }
 
 func isText(v reflect.Value) bool {
-	_, ok := v.Addr().Interface().(encoding.TextUnmarshaler)
+	_, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr())
 	return ok
 }
 
 func set(v reflect.Value, s string) error {
-	if t, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if t, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		return t.UnmarshalText([]byte(s))
 	}
 	switch p := v.Addr().Interface().(type) {

@@ -49,7 +49,7 @@ type demo struct {
 	client *client.Client
 }
 
-func (d *demo) say(format string, args ...any) { _, _ = fmt.Fprintf(d.Out, format+"\n", args...) }
+func (d *demo) sayf(format string, args ...any) { _, _ = fmt.Fprintf(d.Out, format+"\n", args...) }
 
 func (d *demo) run(ctx context.Context) error {
 	started := time.Now()
@@ -61,7 +61,7 @@ func (d *demo) run(ctx context.Context) error {
 	go func() { done <- d.daemon.Run(served) }()
 	err := d.show(ctx)
 	if err == nil {
-		d.say("\nEverything above took %s.", time.Since(started).Round(100*time.Millisecond))
+		d.sayf("\nEverything above took %s.", time.Since(started).Round(100*time.Millisecond))
 		d.next()
 		if d.Keep {
 			<-ctx.Done()
@@ -77,7 +77,7 @@ func (d *demo) start(ctx context.Context) error {
 	if d.sim, err = vcsim.Start(ctx, vcsim.Options{}); err != nil {
 		return err
 	}
-	d.say("A simulated vCenter serves %s", d.sim.URL())
+	d.sayf("A simulated vCenter serves %s", d.sim.URL())
 	cfg := daemon.DefaultConfig()
 	cfg.Listen, cfg.StateDir = "127.0.0.1:0", filepath.Join(d.dir, "state")
 	cfg.Output.Roots = []string{filepath.Join(d.dir, "exports")}
@@ -87,7 +87,7 @@ func (d *demo) start(ctx context.Context) error {
 	if d.daemon, err = daemon.New(ctx, cfg, log); err != nil {
 		return errors.Join(err, d.sim.Close())
 	}
-	d.say("hypervisord serves %s\n", d.daemon.URL())
+	d.sayf("hypervisord serves %s\n", d.daemon.URL())
 	if d.client, err = console.Connect(d.daemon.URL(), cfg.Auth.KeyFile); err != nil {
 		return errors.Join(err, d.daemon.Close(ctx), d.sim.Close())
 	}
@@ -109,7 +109,7 @@ func (d *demo) show(ctx context.Context) error {
 		if !rep.OK() {
 			return fault.New(fault.Corrupt, "HX-DEMO-002", "the export differs from its receipt", "please report this")
 		}
-		d.say("  verified again   every file and every disk agrees with the receipt")
+		d.sayf("  verified again   every file and every disk agrees with the receipt")
 		if err := d.compare(ctx, folder, rep.Receipt); err != nil {
 			return err
 		}
@@ -121,16 +121,16 @@ func (d *demo) show(ctx context.Context) error {
 				return err
 			}
 		}
-		d.say("")
+		d.sayf("")
 	}
 	if fmt.Sprint(roots["qcow2"]) != fmt.Sprint(roots["ova"]) {
 		return fault.New(fault.Corrupt, "HX-DEMO-003", "the two formats have different roots", "please report this")
 	}
-	d.say("The qcow2 and the OVA have the same Merkle roots: the same disks, whatever the format.")
+	d.sayf("The qcow2 and the OVA have the same Merkle roots: the same disks, whatever the format.")
 	if left := d.sim.Leftovers(); len(left) > 0 {
 		return fault.Newf(fault.Internal, "HX-DEMO-004", "please report this", "left on vCenter: %v", left)
 	}
-	d.say("Nothing is left on vCenter: no snapshot, no lease.")
+	d.sayf("Nothing is left on vCenter: no snapshot, no lease.")
 	return nil
 }
 
@@ -140,7 +140,7 @@ func (d *demo) export(ctx context.Context, format string) error {
 	if err != nil {
 		return console.ServerError(err)
 	}
-	d.say("$ hyperctl jobs submit --vm %s --format %s --watch", vmPath, format)
+	d.sayf("$ hyperctl jobs submit --vm %s --format %s --watch", vmPath, format)
 	for _, err := range d.client.Events(ctx, s.JobIDs[0], 0) {
 		if err != nil {
 			return console.ServerError(err)
@@ -160,10 +160,10 @@ func (d *demo) export(ctx context.Context, format string) error {
 // next says what to try.
 func (d *demo) next() {
 	if !d.Keep {
-		d.say("\nTo try it yourself: `hypervisord demo --keep` goes on serving.")
+		d.sayf("\nTo try it yourself: `hypervisord demo --keep` goes on serving.")
 		return
 	}
-	d.say(`
+	d.sayf(`
 Both go on serving until Ctrl-C. In another terminal:
 
   export HYPERVISORD_SERVER=%s HYPERVISORD_API_KEY_FILE=%s

@@ -35,7 +35,7 @@ func (d *demo) compare(ctx context.Context, folder string, r *receipt.Receipt) e
 		if err != nil {
 			return fault.Wrap(err, fault.Corrupt, "HX-DEMO-006", "qemu-img compare: "+out, "please report this")
 		}
-		d.say("  qemu-img compare %s: %s", r.Disks[i].Name, out)
+		d.sayf("  qemu-img compare %s: %s", r.Disks[i].Name, out)
 		if format == "qcow2" {
 			if out, err := tool(ctx, "qemu-img", "check", "-f", format, image); err != nil {
 				return fault.Wrap(err, fault.Corrupt, "HX-DEMO-006", "qemu-img check: "+out, "please report this")
@@ -85,7 +85,7 @@ func (d *demo) boot(ctx context.Context, image string) error {
 	if marker == "" || !strings.Contains(out, marker) {
 		return fault.Wrap(errors.Join(err, errors.New(out)), fault.Corrupt, "HX-DEMO-007", "the exported disk did not boot", "please report this")
 	}
-	d.say("  boots in QEMU    %q on the serial console after %s", marker, time.Since(begun).Round(100*time.Millisecond))
+	d.sayf("  boots in QEMU    %q on the serial console after %s", marker, time.Since(begun).Round(100*time.Millisecond))
 	return nil
 }
 

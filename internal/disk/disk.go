@@ -27,7 +27,7 @@ const (
 	Deflate
 	// Zstd is one RFC 8878 frame; same rule.
 	Zstd
-	// Zero: all Len bytes are zero, Data is nil. Off and Len may cover any
+	// Zero says that all Len bytes are zero; Data is nil. Off and Len may cover any
 	// number of grains.
 	Zero
 )
@@ -77,7 +77,10 @@ const BufferSize = GrainSize + 4096
 var pool = sync.Pool{New: func() any { return &Buffer{B: make([]byte, BufferSize)} }}
 
 // GetBuffer takes a buffer from the pool; B has length BufferSize and any content.
-func GetBuffer() *Buffer { return pool.Get().(*Buffer) }
+func GetBuffer() *Buffer {
+	b, _ := pool.Get().(*Buffer) // the pool holds nothing else
+	return b
+}
 
 // Release returns the buffer to the pool.
 func (b *Buffer) Release() { pool.Put(b) }

@@ -119,8 +119,7 @@ func As(err error) *Error {
 	if err == nil {
 		return nil
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	switch k := KindOf(err); k {
@@ -138,8 +137,7 @@ func Detail(err error) string {
 	if err == nil {
 		return ""
 	}
-	var e *Error
-	if errors.As(err, &e) && e.Err != nil {
+	if e, ok := errors.AsType[*Error](err); ok && e.Err != nil {
 		return e.Error() + " (cause: " + Detail(e.Err) + ")"
 	}
 	return err.Error()

@@ -11,9 +11,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/sink"
 )
@@ -29,7 +26,7 @@ type Dir struct {
 // Denied, Unprocessable, Unavailable.
 func New(root, sub string) (*Dir, error) {
 	path := filepath.Join(root, sub)
-	if err := os.MkdirAll(root, 0o750); err != nil {
+	if err := os.MkdirAll(root, 0o750); err != nil { //nolint:gosec // a root comes from the configuration
 		return nil, classify(err, path)
 	}
 	top, err := os.OpenRoot(root)
@@ -64,21 +61,20 @@ func (d *Dir) stage(name, jobID string) (*stage, error) {
 		if published || err != nil {
 			return s, err
 		}
-		if err := d.root.Mkdir(s.temp, 0o750); err != nil {
+		if err := d.root.Mkdir(s.temp, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, classify(err, d.path)
+		}
+		if err := syncDir(d.root); err != nil {
 			return nil, classify(err, d.path)
 		}
 	} else if err != nil {
 		return nil, classify(err, d.path)
 	}
+	if s.lock, err = lock(d.root, s.temp, os.O_RDONLY, d.path); err != nil {
+		return nil, err
+	}
 	if s.files, err = d.root.OpenRoot(s.temp); err != nil {
-		return nil, classify(err, d.path)
-	}
-	if s.lock, err = d.root.Open(s.temp); err == nil {
-		err = unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	}
-	if err != nil {
-		return nil, errors.Join(fault.Wrap(err, fault.Conflict, "HX-DST-014",
-			"the staging directory of this job in "+d.path+" is in use by another process", "stop the other process"), s.Close())
+		return nil, errors.Join(classify(err, d.path), s.lock.Close())
 	}
 	return s, nil
 }
@@ -93,8 +89,7 @@ func (s *stage) published() (bool, error) {
 	if s.ours() {
 		return true, nil
 	}
-	return false, fault.Newf(fault.Conflict, "HX-DST-015", "remove or rename it, or give this export another name or output_path",
-		"%s exists already", filepath.Join(s.dir.path, s.name))
+	return false, taken(fs.ErrExist, filepath.Join(s.dir.path, s.name))
 }
 
 // ours tells whether the receipt of what is published names this job.
@@ -110,24 +105,4 @@ func (s *stage) ours() bool {
 	}
 	r, _, err := receipt.Open(text)
 	return err == nil && r.JobID == s.jobID
-}
-
-// classify gives an error of the destination its kind.
-func classify(err error, path string) error {
-	if err == nil {
-		return nil
-	}
-	if e := (*fault.Error)(nil); errors.As(err, &e) {
-		return err
-	}
-	switch {
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, unix.EFBIG):
-		return fault.Wrap(err, fault.Unprocessable, "HX-DST-010", "the destination "+path+" is full", "free space, or export to another place")
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
-		return fault.Wrap(err, fault.Denied, "HX-DST-011", "the destination "+path+" cannot be written", "correct its owner or permissions, or export to another place")
-	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ENAMETOOLONG), errors.Is(err, unix.EINVAL):
-		return fault.Wrap(err, fault.Unprocessable, "HX-DST-012", "the destination "+path+" is not a usable directory", "choose another output_path")
-	default:
-		return fault.Wrap(err, fault.Unavailable, "HX-DST-013", "the destination "+path+" failed", "check the storage below it (see the daemon's log)")
-	}
 }

@@ -2,10 +2,10 @@ package dir
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
-	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/sink"
 )
 
@@ -13,40 +13,49 @@ import (
 type File struct {
 	sink.Object
 	root *os.Root
+	lock *os.File
+	path string // for people
 	name string
 	temp string
 }
 
-// CreateFile begins a file. Kind Conflict: path exists.
+// CreateFile begins a file. What a crash left of the same file is overwritten.
+// Kind Conflict: path exists, or another process is writing it.
 func CreateFile(path string) (*File, error) {
 	if _, err := os.Lstat(path); err == nil {
-		return nil, fault.New(fault.Conflict, "HX-DST-015", path+" exists already", "remove it, or choose another name")
+		return nil, taken(fs.ErrExist, path)
 	}
 	root, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return nil, classify(err, path)
 	}
-	f := &File{root: root, name: filepath.Base(path), temp: "." + filepath.Base(path) + ".partial"}
-	if f.Object, err = create(root, f.temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, path); err != nil {
+	f := &File{root: root, path: path, name: filepath.Base(path), temp: "." + filepath.Base(path) + ".partial"}
+	if f.lock, err = lock(root, f.temp, os.O_RDWR|os.O_CREATE, path); err != nil {
 		return nil, errors.Join(err, root.Close())
+	}
+	if f.Object, err = create(root, f.temp, os.O_RDWR|os.O_TRUNC, path); err != nil {
+		return nil, errors.Join(err, f.close())
 	}
 	return f, nil
 }
 
-// Publish makes the file appear, durably.
+// Publish makes the file appear, durably. It never replaces one: if somebody
+// made path in the meantime, that is a Conflict and the file is removed.
 func (f *File) Publish() error {
-	if err := f.Object.Close(); err != nil {
+	err := f.Close()
+	if err == nil {
+		err = taken(renameNew(f.root, f.temp, f.name), f.path)
+	}
+	if err != nil {
 		return errors.Join(err, f.Discard())
 	}
-	err := f.root.Rename(f.temp, f.name)
-	if err == nil {
-		err = syncDir(f.root)
-	}
-	return errors.Join(classify(err, f.name), f.root.Close())
+	return errors.Join(classify(syncDir(f.root), f.path), f.close())
 }
 
 // Discard removes the file.
 func (f *File) Discard() error {
-	_ = f.Object.Close() // it is removed anyway
-	return errors.Join(classify(f.root.Remove(f.temp), f.name), f.root.Close())
+	_ = f.Close() // it is removed anyway
+	return errors.Join(classify(f.root.Remove(f.temp), f.path), f.close())
 }
+
+func (f *File) close() error { return errors.Join(f.lock.Close(), f.root.Close()) }

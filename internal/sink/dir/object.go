@@ -53,7 +53,8 @@ func (b *buffer) room() int { return len(b.mem) - b.head() - b.n }
 
 func newBuffer() *buffer {
 	raw := make([]byte, bufferLen+align)
-	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(raw))) % align)
+	// Only the address is looked at.
+	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(raw))) % align) //nolint:gosec // see above
 	return &buffer{mem: raw[skip : skip+bufferLen]}
 }
 
@@ -87,7 +88,9 @@ func (o *object) start() {
 	}
 	o.done.Go(func() {
 		for b := range o.work {
-			o.fail(o.write(b))
+			if o.failed() == nil {
+				o.fail(o.write(b))
+			}
 			o.free <- b
 			o.flight.Done()
 		}
@@ -110,9 +113,6 @@ func (o *object) failed() error {
 
 // write puts a buffer into the file: whole blocks directly, the rest buffered.
 func (o *object) write(b *buffer) error {
-	if o.failed() != nil {
-		return nil
-	}
 	data := b.mem[b.head() : b.head()+b.n]
 	off := b.off
 	if o.direct != nil {
@@ -145,6 +145,9 @@ func (o *object) buffered(p []byte, off int64) error {
 func (o *object) WriteAt(p []byte, off int64) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.closed {
+		return 0, os.ErrClosed
+	}
 	o.start()
 	if o.cur != nil && o.cur.off+int64(o.cur.n) != off {
 		back := off < o.cur.off+int64(o.cur.n)
