@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hypersdk/hypersdk/internal/daemon"
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -87,8 +91,7 @@ type local struct {
 	user  tenant.Principal
 	stop  context.CancelFunc
 	done  chan error
-	state string // directory to remove when no job is left, with its files
-	temp  bool
+	state string // directory of the queue, removed when no job is left
 }
 
 func newLocal(ctx context.Context, p provider.Provider, o engineOptions, log *slog.Logger) (*local, error) {
@@ -104,11 +107,10 @@ func newLocal(ctx context.Context, p provider.Provider, o engineOptions, log *sl
 		if l.state, err = os.MkdirTemp("", "hyperexport-"); err != nil {
 			return nil, fault.Wrap(err, fault.Unavailable, "HX-CLI-003", "no temporary directory can be made", "set TMPDIR")
 		}
-		l.temp = true
 	}
 	var err error
 	l.Engine, err = daemon.NewEngine(ctx, daemon.EngineConfig{
-		StateDir: l.state, Roots: roots, Workers: max(1, o.workers), Log: log,
+		StateDir: l.state, KeyFile: keyFile(), Roots: roots, Workers: max(1, o.workers), Log: log,
 		Providers: map[string]provider.Provider{"vsphere": p},
 	})
 	if err != nil {
@@ -174,13 +176,33 @@ func (l *local) close(ctx context.Context) error {
 	if err != nil || len(left) > 0 {
 		return err // the next run goes on
 	}
-	if l.temp {
-		return os.RemoveAll(l.state)
-	}
-	for _, name := range []string{"hypersdk.db", "hypersdk.db-wal", "hypersdk.db-shm"} {
-		if err := os.Remove(filepath.Join(l.state, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
+	return l.clear()
+}
+
+// clear removes the queue's own files, and the directory if nothing else is in
+// it: the user may have named one that holds other things.
+func (l *local) clear() error {
+	for _, name := range []string{"hypersdk.db", "hypersdk.db-wal", "hypersdk.db-shm", "lock"} {
+		if err := os.Remove(filepath.Join(l.state, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the queue: %w", err)
 		}
 	}
+	if err := os.Remove(l.state); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
+		return fmt.Errorf("remove the queue: %w", err)
+	}
 	return nil
+}
+
+// keyFile is the user's own key, so that receipts of several exports can be
+// checked with one; empty if there is no home directory to keep it.
+func keyFile() string {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return ""
+	}
+	dir = filepath.Join(dir, "hypersdk")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "signing.key")
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -24,9 +25,10 @@ import (
 	"github.com/hypersdk/hypersdk/internal/version"
 )
 
-// EngineConfig is what an engine needs. All fields but the hooks are required.
+// EngineConfig is what an engine needs. All fields but KeyFile and the hooks are required.
 type EngineConfig struct {
 	StateDir  string
+	KeyFile   string   // signs the receipts, made if it is missing; empty: signing.key in StateDir
 	Roots     []string // directories below which outputs may lie
 	Workers   int
 	Providers map[string]provider.Provider // the engine closes them
@@ -56,7 +58,7 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := receipt.LoadKey(filepath.Join(c.StateDir, "signing.key"))
+	key, err := receipt.LoadKey(cmp.Or(c.KeyFile, filepath.Join(c.StateDir, "signing.key")))
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
