@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -46,7 +46,7 @@ func (m *image) thaw(snap types.ManagedObjectReference) error {
 	defer m.mu.Unlock()
 	depth, err := m.depth(&snap)
 	if err != nil {
-		return nil //nolint:nilerr // the disk was added after the snapshot
+		return nil // the disk was added after the snapshot
 	}
 	lower, upper := m.layers[depth-1], m.layers[depth]
 	if err := m.mergeDown(lower, upper); err != nil {
@@ -85,14 +85,13 @@ func (m *image) mergeDown(lower, upper *layer) error {
 	return nil
 }
 
-// top returns the datastore path of the layer that takes the writes now and of
-// the chain below it, from the top.
+// chain returns the datastore paths of the layers, from the top.
 func (m *image) chain() []string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	names := make([]string, 0, len(m.layers))
-	for i := len(m.layers) - 1; i >= 0; i-- {
-		names = append(names, m.layers[i].name)
+	for _, l := range slices.Backward(m.layers) {
+		names = append(names, l.name)
 	}
 	return names
 }
@@ -103,15 +102,4 @@ func (m *image) generation() uint64 {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.epoch
-}
-
-// files returns the paths of the data files, the base first.
-func (m *image) files() []string {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	paths := make([]string, 0, len(m.layers))
-	for _, l := range m.layers {
-		paths = append(paths, filepath.Clean(l.f.Name()))
-	}
-	return paths
 }

@@ -5,58 +5,61 @@ import (
 	"io"
 	"math/rand/v2"
 
+	"github.com/hypersdk/hypersdk/internal/disk/imagegen"
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere/vcsim/guest"
 )
-
-// contentUnit is the granularity in bytes of generated content.
-const contentUnit = 256 << 10
 
 // filler is the type of Disk.Fill.
 type filler = func(w io.WriterAt, size int64) (string, error)
 
+// system fills a disk like a system disk: text, programs, metadata and holes.
+func system(seed uint64) filler {
+	return func(w io.WriterAt, size int64) (string, error) { return "", generate(w, 0, size, seed) }
+}
+
+// bootable puts a guest that checks itself on a disk, and the content of a
+// system disk behind it.
+func bootable(seed uint64) filler {
+	return func(w io.WriterAt, size int64) (string, error) {
+		if err := generate(w, guest.MinSize, size-guest.MinSize, seed); err != nil {
+			return "", err
+		}
+		return guest.Write(w, size, seed)
+	}
+}
+
+// islands leaves a disk empty but for n pieces of the given length, evenly
+// spread; the last one ends with the disk.
+func islands(seed uint64, n, length int64) filler {
+	return func(w io.WriterAt, size int64) (string, error) {
+		for i := range n {
+			end := (size - length) * (i + 1) / n
+			if err := generate(w, end/imagegen.GrainSize*imagegen.GrainSize, length, seed+uint64(i)); err != nil {
+				return "", err
+			}
+		}
+		// The piece above begins at a grain; this one reaches the last byte.
+		tail := min(size, 3*512)
+		return "", generate(w, size-tail, tail, seed)
+	}
+}
+
+func generate(w io.WriterAt, off, length int64, seed uint64) error {
+	return imagegen.Generate(io.NewOffsetWriter(w, off), imagegen.Options{Size: length, Seed: seed})
+}
+
 // random fills a disk with bytes that do not compress.
 func random(seed uint64) filler {
 	return func(w io.WriterAt, size int64) (string, error) {
-		return "", fill(w, size, seed, 100, func(r *rand.ChaCha8, p []byte) { _, _ = r.Read(p) })
-	}
-}
-
-// mixed fills percent of a disk's units, the first one always: half of each is
-// random, half repeats; the other units are holes.
-func mixed(seed uint64, percent int) filler {
-	return func(w io.WriterAt, size int64) (string, error) {
-		return "", fill(w, size, seed, percent, func(r *rand.ChaCha8, p []byte) {
-			_, _ = r.Read(p[:len(p)/2])
-			for i := len(p) / 2; i < len(p); i++ {
-				p[i] = "the quick brown fox "[i%20]
+		r := rand.NewChaCha8([32]byte{byte(seed)})
+		buf := make([]byte, 1<<20)
+		for off := int64(0); off < size; off += int64(len(buf)) {
+			p := buf[:min(int64(len(buf)), size-off)]
+			_, _ = r.Read(p) // never fails
+			if _, err := w.WriteAt(p, off); err != nil {
+				return "", fmt.Errorf("fill disk: %w", err)
 			}
-		})
-	}
-}
-
-// bootable puts a guest that checks itself on a disk, and mixed content behind
-// it.
-func bootable(seed uint64, percent int) filler {
-	return func(w io.WriterAt, size int64) (string, error) {
-		if _, err := mixed(seed, percent)(io.NewOffsetWriter(w, guest.MinSize), size-guest.MinSize); err != nil {
-			return "", err
 		}
-		return guest.Write(w, size, seed) //nolint:wrapcheck // says what it was doing
+		return "", nil
 	}
-}
-
-func fill(w io.WriterAt, size int64, seed uint64, percent int, unit func(*rand.ChaCha8, []byte)) error {
-	r := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
-	buf := make([]byte, contentUnit)
-	for off := int64(0); off < size; off += contentUnit {
-		if off > 0 && int(r.Uint64()%100) >= percent { //nolint:gosec // below 100
-			continue
-		}
-		p := buf[:min(contentUnit, size-off)]
-		unit(r, p)
-		if _, err := w.WriteAt(p, off); err != nil {
-			return fmt.Errorf("fill disk: %w", err)
-		}
-	}
-	return nil
 }

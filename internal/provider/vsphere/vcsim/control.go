@@ -63,7 +63,7 @@ func (c *Content) ReadAt(p []byte, off int64) (int, error) { return c.m.readAt(c
 
 // WriteFile writes the content to a new sparse raw file.
 func (c *Content) WriteFile(path string) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the test names the file
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("write raw image: %w", err)
 	}

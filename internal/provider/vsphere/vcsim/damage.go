@@ -3,6 +3,7 @@ package vcsim
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -31,12 +32,12 @@ func (st *stream) damageAt(ctx context.Context, offset int64) (damage, error) {
 		return damage{}, fmt.Errorf("read stream: %w", err)
 	}
 	le := binary.LittleEndian
-	for at := int64(le.Uint64(head[64:])) * sector; at < size; { //nolint:gosec // our own encoder wrote it
-		if _, err := st.f.ReadAt(head[:], at); err != nil && err != io.EOF { //nolint:errorlint // ReadAt returns it bare
+	for at := int64(le.Uint64(head[64:])) * sector; at < size; {
+		if _, err := st.f.ReadAt(head[:], at); err != nil && !errors.Is(err, io.EOF) {
 			return damage{}, fmt.Errorf("read stream: %w", err)
 		}
-		lba, n := int64(le.Uint64(head[0:])), int64(le.Uint32(head[8:])) //nolint:gosec // as above
-		if n == 0 {                                                      // a table: its length in sectors follows the marker
+		lba, n := int64(le.Uint64(head[0:])), int64(le.Uint32(head[8:]))
+		if n == 0 { // a table: its length in sectors follows the marker
 			at += (1 + lba) * sector
 			continue
 		}

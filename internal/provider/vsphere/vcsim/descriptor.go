@@ -106,7 +106,7 @@ func (s *Server) describe(vm *simulator.VirtualMachine, cdp types.OvfCreateDescr
 		if c, ok := dev.(types.BaseVirtualEthernetCard); ok {
 			card := c.GetVirtualEthernetCard()
 			e.NICs = append(e.NICs, ovfNIC{
-				Instance: 100 + int32(len(e.NICs)), //nolint:gosec // a handful
+				Instance: 100 + int32(len(e.NICs)),
 				Label:    card.DeviceInfo.GetDescription().Label, Network: networkName,
 			})
 		}
@@ -116,7 +116,7 @@ func (s *Server) describe(vm *simulator.VirtualMachine, cdp types.OvfCreateDescr
 
 // addDisk adds a disk and, with its first disk, the controller.
 func (e *envelope) addDisk(devices object.VirtualDeviceList, d *types.VirtualDisk, m *image, file string) {
-	n := int32(len(e.Disks)) //nolint:gosec // a handful
+	n := int32(len(e.Disks))
 	disk := ovfDisk{
 		ID: fmt.Sprintf("vmdisk%d", n+1), File: file, Label: d.DeviceInfo.GetDescription().Label,
 		Capacity: d.CapacityInBytes, Instance: 50 + n, Parent: d.ControllerKey,
@@ -158,7 +158,7 @@ func controllerType(dev types.BaseVirtualDevice) (kind int32, sub string) {
 	case *types.VirtualNVMEController:
 		return other, "vmware.nvme.controller"
 	}
-	return scsi, "lsilogic"
+	return scsi, lsilogic
 }
 
 // xmlText escapes a value for XML.

@@ -11,13 +11,15 @@ import (
 // disks on a SCSI controller.
 const firstDiskKey = 2000
 
+const lsilogic = "lsilogic"
+
 // controllers by the name in Disk.Controller; the key and bus number are those
 // of the only controller of its kind that a machine gets.
 var controllers = map[string]func() types.BaseVirtualDevice{
 	"pvscsi": func() types.BaseVirtualDevice {
 		return &types.ParaVirtualSCSIController{VirtualSCSIController: scsi(1000, 0)}
 	},
-	"lsilogic": func() types.BaseVirtualDevice {
+	lsilogic: func() types.BaseVirtualDevice {
 		return &types.VirtualLsiLogicController{VirtualSCSIController: scsi(1001, 1)}
 	},
 	"sata": func() types.BaseVirtualDevice {
@@ -33,7 +35,7 @@ func scsi(key, bus int32) types.VirtualSCSIController {
 		VirtualController:  controller(key, bus, fmt.Sprintf("SCSI controller %d", bus)),
 		SharedBus:          types.VirtualSCSISharingNoSharing,
 		ScsiCtlrUnitNumber: 7,
-		HotAddRemove:       types.NewBool(true),
+		HotAddRemove:       new(true),
 	}
 }
 
@@ -42,7 +44,7 @@ func controller(key, bus int32, label string) types.VirtualController {
 		BusNumber: bus,
 		VirtualDevice: types.VirtualDevice{
 			Key: key, DeviceInfo: &types.Description{Label: label, Summary: label},
-			ControllerKey: 100, UnitNumber: types.NewInt32(3 + key/1000),
+			ControllerKey: 100, UnitNumber: new(3 + key/1000),
 		},
 	}
 }
@@ -70,7 +72,7 @@ func (v VM) devices() []types.BaseVirtualDeviceConfigSpec {
 	}
 	nic.DeviceInfo = &types.Description{Label: "Network adapter 1", Summary: networkName}
 	nic.ControllerKey = 100
-	nic.UnitNumber = types.NewInt32(7)
+	nic.UnitNumber = new(int32(7))
 	return append(add, adding(nic))
 }
 
@@ -92,9 +94,9 @@ func (v VM) diskDevice(i int, controller, unit int32) *types.VirtualDeviceConfig
 	mode := cmp.Or(d.Mode, string(types.VirtualDiskModePersistent))
 	dev := &types.VirtualDisk{
 		VirtualDevice: types.VirtualDevice{
-			Key:           int32(firstDiskKey + i), //nolint:gosec // a machine has a handful of disks
+			Key:           int32(firstDiskKey + i),
 			DeviceInfo:    &types.Description{Label: fmt.Sprintf("Hard disk %d", i+1)},
-			ControllerKey: controller, UnitNumber: types.NewInt32(unit),
+			ControllerKey: controller, UnitNumber: new(unit),
 		},
 		CapacityInBytes: size,
 		CapacityInKB:    size / 1024,
@@ -107,7 +109,7 @@ func (v VM) diskDevice(i int, controller, unit int32) *types.VirtualDeviceConfig
 		}
 	} else {
 		dev.Backing = &types.VirtualDiskFlatVer2BackingInfo{
-			VirtualDeviceFileBackingInfo: file, DiskMode: mode, ThinProvisioned: types.NewBool(!d.Thick),
+			VirtualDeviceFileBackingInfo: file, DiskMode: mode, ThinProvisioned: new(!d.Thick),
 		}
 	}
 	spec := adding(dev)

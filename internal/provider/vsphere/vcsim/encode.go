@@ -2,7 +2,7 @@ package vcsim
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // what the NFC manifest states
+	"crypto/sha1"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -112,7 +112,7 @@ func (t *streams) close() {
 
 // encode writes the whole stream.
 func (st *stream) encode(ctx context.Context, src frozenDisk) error {
-	sum := sha1.New() //nolint:gosec // see the import
+	sum := sha1.New()
 	target, err := vmdk.NewTarget(vmdk.WriterObject(io.MultiWriter(sum, growing{st})), vmdk.TargetOptions{Size: src.m.size})
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", src.m.name, err)
@@ -172,7 +172,7 @@ func (st *stream) wait(ctx context.Context, pos int64) (size int64, done bool, e
 		st.grown.Wait()
 	}
 	if err := ctx.Err(); err != nil {
-		return 0, false, err //nolint:wrapcheck // the caller knows
+		return 0, false, err
 	}
 	return st.size, st.done, st.err
 }

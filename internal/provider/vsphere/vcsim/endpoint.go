@@ -4,7 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // vSphere thumbprints are SHA-1
+	"crypto/sha1"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -19,6 +19,9 @@ import (
 	"strings"
 	"time"
 )
+
+// scheme is that of all addresses here.
+const scheme = "https"
 
 // endpoint is one TLS listener with a certificate of its own. It speaks
 // HTTP/1.1 only, as vCenter's and ESXi's proxies do.
@@ -115,7 +118,7 @@ func selfSigned(host string) (tls.Certificate, error) {
 
 // thumbprint formats a certificate's SHA-1 as vSphere does: "AA:BB:…".
 func thumbprint(der []byte) string {
-	sum := sha1.Sum(der) //nolint:gosec // see the import
+	sum := sha1.Sum(der)
 	parts := make([]string, len(sum))
 	for i, b := range sum {
 		parts[i] = fmt.Sprintf("%02X", b)

@@ -68,7 +68,7 @@ func (s *Server) fillDisk(vm *simulator.VirtualMachine, v VM, i int) error {
 	if d.Fill == nil && d.Raw == "" {
 		return nil
 	}
-	m, err := s.openDisk(name, size, vm.Self, int32(firstDiskKey+i)) //nolint:gosec // a handful of disks
+	m, err := s.openDisk(name, size, vm.Self, int32(firstDiskKey+i))
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (s *Server) fillDisk(vm *simulator.VirtualMachine, v VM, i int) error {
 
 // copyFrom makes the content that of a raw image file.
 func (m *image) copyFrom(path string) (err error) {
-	src, err := os.Open(path) //nolint:gosec // the caller of Start names the file
+	src, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("open raw image: %w", err)
 	}

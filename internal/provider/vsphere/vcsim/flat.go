@@ -89,7 +89,7 @@ func baseOf(b *types.VirtualDiskFlatVer2BackingInfo) *types.VirtualDiskFlatVer2B
 // locked tells why ESXi would refuse to open the file, or "": a running machine
 // holds the top of each chain exclusively, and object storage has no flat files.
 func (f *flatFile) locked(ctx *simulator.Context) (why string) {
-	if f.volume != "VMFS" {
+	if f.volume != vmfs {
 		return "the datastore gives no access to the underlying vmdk files"
 	}
 	ctx.WithLock(f.vm, func() {
@@ -101,11 +101,19 @@ func (f *flatFile) locked(ctx *simulator.Context) (why string) {
 }
 
 // chunks are buffers for reading disks, of about what a client asks for.
-var chunks = sync.Pool{New: func() any { b := make([]byte, 1<<20); return &b }}
+var chunks sync.Pool // of *[]byte
+
+func getChunk() *[]byte {
+	if b, ok := chunks.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, 1<<20)
+	return &b
+}
 
 // sendBase copies a part of the base layer.
 func (s *Server) sendBase(w io.Writer, m *image, e extent, at site) error {
-	buf := chunks.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	buf := getChunk()
 	defer chunks.Put(buf)
 	for e.n > 0 {
 		p := (*buf)[:min(int64(len(*buf)), e.n)]
@@ -116,7 +124,7 @@ func (s *Server) sendBase(w io.Writer, m *image, e extent, at site) error {
 			p[f.After-e.off] ^= 0x40
 		}
 		if _, err := w.Write(p); err != nil {
-			return err //nolint:wrapcheck // goes no further
+			return err
 		}
 		e.off += int64(len(p))
 		e.n -= int64(len(p))
@@ -146,5 +154,5 @@ func (m *image) stat() (os.FileInfo, error) {
 	if len(m.layers) == 0 {
 		return nil, errGone
 	}
-	return m.layers[0].f.Stat() //nolint:wrapcheck // goes no further
+	return m.layers[0].f.Stat()
 }

@@ -78,6 +78,6 @@ func boundWait(w *types.WaitForUpdatesEx) {
 		w.Options = &types.WaitOptions{}
 	}
 	if w.Options.MaxWaitSeconds == nil {
-		w.Options.MaxWaitSeconds = types.NewInt32(1)
+		w.Options.MaxWaitSeconds = new(int32(1))
 	}
 }

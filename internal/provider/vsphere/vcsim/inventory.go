@@ -20,6 +20,9 @@ const (
 	defaultStore   = "vmfs-01"
 )
 
+// vmfs is the type of a datastore that has flat files.
+const vmfs = "VMFS"
+
 // clusters and their hosts; the empty name stands for a standalone host.
 var clusters = []struct {
 	name  string
@@ -32,8 +35,8 @@ var clusters = []struct {
 
 // datastores and their types; all are mounted on every host.
 var datastores = []struct{ name, kind string }{
-	{name: defaultStore, kind: "VMFS"},
-	{name: "vmfs-02", kind: "VMFS"},
+	{name: defaultStore, kind: vmfs},
+	{name: "vmfs-02", kind: vmfs},
 	{name: "vvol-01", kind: "VVOL"},
 }
 
@@ -138,7 +141,7 @@ func (s *Server) addDatastore(ctx context.Context, name, kind string) error {
 		return fmt.Errorf("create datastore %s: the simulator lost it", name)
 	}
 	s.estate.stores[name] = ds
-	if kind != "VMFS" {
+	if kind != vmfs {
 		return nil // until the inventory is complete: see disguise
 	}
 	ds.Summary.Type = kind

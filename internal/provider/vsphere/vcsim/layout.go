@@ -22,7 +22,7 @@ type fileKeys map[string]int32
 func (k fileKeys) of(name string) int32 {
 	key, ok := k[name]
 	if !ok {
-		key = int32(len(k)) //nolint:gosec // files of one machine
+		key = int32(len(k))
 		k[name] = key
 	}
 	return key

@@ -2,7 +2,7 @@ package vcsim
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // what the NFC manifest states
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -111,7 +111,7 @@ func (s *Server) leaseItems(vm *simulator.VirtualMachine, config *types.VirtualM
 		return items, err
 	}
 	return append(items, item{
-		key: fmt.Sprintf("/%s/nvram", vm.Self.Value), name: "nvram", data: nvram,
+		key: fmt.Sprintf("/%s/%s", vm.Self.Value, nvramKey), name: nvramKey, data: nvram,
 		site: site{transport: NFC, vm: vmPath},
 	}), nil
 }
@@ -129,6 +129,10 @@ func attachment(devices object.VirtualDeviceList, d *types.VirtualDisk) string {
 	return fmt.Sprintf("%s%d:%d", devices.TypeName(devices.FindByKey(d.ControllerKey)), c.GetVirtualController().BusNumber, unit)
 }
 
+// nvramKey is the configuration key of the nvram file's name, and how leases
+// call the file.
+const nvramKey = "nvram"
+
 // nvram reads the machine's nvram file; nil if it has none.
 func (s *Server) nvram(config *types.VirtualMachineConfigInfo) ([]byte, error) {
 	var p object.DatastorePath
@@ -136,7 +140,7 @@ func (s *Server) nvram(config *types.VirtualMachineConfigInfo) ([]byte, error) {
 		return nil, nil
 	}
 	for _, o := range config.ExtraConfig {
-		if v := o.GetOptionValue(); v.Key == "nvram" {
+		if v := o.GetOptionValue(); v.Key == nvramKey {
 			p.Path = path.Join(path.Dir(p.Path), fmt.Sprint(v.Value))
 			local, err := s.localPath(p.String())
 			if err != nil {
@@ -168,7 +172,7 @@ func (l *lease) ready() {
 		}
 		info := &types.HttpNfcLeaseInfo{
 			Lease: l.Self, Entity: l.vm,
-			LeaseTimeout: int32(max(1, (l.srv.opts.LeaseTimeout+time.Second-1)/time.Second)), //nolint:gosec // minutes
+			LeaseTimeout: int32(max(1, (l.srv.opts.LeaseTimeout+time.Second-1)/time.Second)),
 		}
 		for _, it := range l.items {
 			info.DeviceUrl = append(info.DeviceUrl, l.deviceURL(it))
@@ -190,10 +194,10 @@ func (l *lease) deviceURL(it item) types.HttpNfcLeaseDeviceUrl {
 	if l.srv.opts.WildcardHost || unspecified(host) {
 		e, host = l.srv.vcenter, "*"
 	}
-	u := url.URL{Scheme: "https", Host: host, Path: path.Join("/nfc", l.token, it.name)}
+	u := url.URL{Scheme: scheme, Host: host, Path: path.Join("/nfc", l.token, it.name)}
 	return types.HttpNfcLeaseDeviceUrl{
 		Key: it.key, ImportKey: it.key, Url: u.String(), SslThumbprint: e.thumbprint,
-		Disk: types.NewBool(it.disk != nil), TargetId: it.name, FileSize: int64(len(it.data)),
+		Disk: new(it.disk != nil), TargetId: it.name, FileSize: int64(len(it.data)),
 	}
 }
 
@@ -254,7 +258,7 @@ func (l *lease) note(e types.HttpNfcLeaseManifestEntry, sha256Hex string) {
 
 // noteFile is note for a small file.
 func (l *lease) noteFile(it item) {
-	sum := sha1.Sum(it.data) //nolint:gosec // see the import
+	sum := sha1.Sum(it.data)
 	sum256 := sha256.Sum256(it.data)
 	l.note(types.HttpNfcLeaseManifestEntry{
 		Key: it.key, Sha1: hex.EncodeToString(sum[:]), Size: int64(len(it.data)),

@@ -11,7 +11,7 @@ import (
 )
 
 // ExportVm opens a lease on a powered-off machine.
-func (a *api) ExportVm(ctx *simulator.Context, req *types.ExportVm) soap.HasFault { //nolint:revive,staticcheck // found by this name
+func (a *api) ExportVm(ctx *simulator.Context, req *types.ExportVm) soap.HasFault { //nolint:revive // found by this name
 	vm := a.srv.vm(req.This)
 	body := &methods.ExportVmBody{}
 	ctx.WithLock(vm, func() {
@@ -73,7 +73,7 @@ func (l *lease) refusal() *soap.Fault {
 }
 
 // HttpNfcLeaseProgress renews the lease.
-func (l *lease) HttpNfcLeaseProgress(ctx *simulator.Context, req *types.HttpNfcLeaseProgress) soap.HasFault { //nolint:revive,staticcheck // found by this name
+func (l *lease) HttpNfcLeaseProgress(ctx *simulator.Context, req *types.HttpNfcLeaseProgress) soap.HasFault { //nolint:revive // found by this name
 	if f := l.refusal(); f != nil {
 		return &methods.HttpNfcLeaseProgressBody{Fault_: f}
 	}
@@ -83,7 +83,7 @@ func (l *lease) HttpNfcLeaseProgress(ctx *simulator.Context, req *types.HttpNfcL
 }
 
 // HttpNfcLeaseComplete ends the lease.
-func (l *lease) HttpNfcLeaseComplete(ctx *simulator.Context, _ *types.HttpNfcLeaseComplete) soap.HasFault { //nolint:revive,staticcheck // found by this name
+func (l *lease) HttpNfcLeaseComplete(ctx *simulator.Context, _ *types.HttpNfcLeaseComplete) soap.HasFault { //nolint:revive // found by this name
 	if f := l.refusal(); f != nil {
 		return &methods.HttpNfcLeaseCompleteBody{Fault_: f}
 	}
@@ -92,16 +92,14 @@ func (l *lease) HttpNfcLeaseComplete(ctx *simulator.Context, _ *types.HttpNfcLea
 }
 
 // HttpNfcLeaseAbort ends the lease with an error.
-func (l *lease) HttpNfcLeaseAbort(ctx *simulator.Context, req *types.HttpNfcLeaseAbort) soap.HasFault { //nolint:revive,staticcheck // found by this name
+func (l *lease) HttpNfcLeaseAbort(ctx *simulator.Context, req *types.HttpNfcLeaseAbort) soap.HasFault { //nolint:revive // found by this name
 	if f := l.refusal(); f != nil {
 		return &methods.HttpNfcLeaseAbortBody{Fault_: f}
 	}
 	var cause types.BaseMethodFault = &types.RequestCanceled{}
 	msg := "The lease was aborted."
-	if req.Fault != nil {
-		if f, ok := req.Fault.Fault.(types.BaseMethodFault); ok {
-			cause, msg = f, req.Fault.LocalizedMessage
-		}
+	if req.Fault != nil && req.Fault.Fault != nil {
+		cause, msg = req.Fault.Fault, req.Fault.LocalizedMessage
 	}
 	l.endLocked(ctx, types.HttpNfcLeaseStateError, cause, msg)
 	return &methods.HttpNfcLeaseAbortBody{Res: &types.HttpNfcLeaseAbortResponse{}}
@@ -109,7 +107,7 @@ func (l *lease) HttpNfcLeaseAbort(ctx *simulator.Context, req *types.HttpNfcLeas
 
 // HttpNfcLeaseSetManifestChecksumType asks for more than SHA-1 in the manifest,
 // for what is sent from now on.
-func (l *lease) HttpNfcLeaseSetManifestChecksumType(_ *simulator.Context, req *types.HttpNfcLeaseSetManifestChecksumType) soap.HasFault { //nolint:revive,staticcheck // found by this name
+func (l *lease) HttpNfcLeaseSetManifestChecksumType(_ *simulator.Context, req *types.HttpNfcLeaseSetManifestChecksumType) soap.HasFault { //nolint:revive // found by this name
 	if f := l.refusal(); f != nil {
 		return &methods.HttpNfcLeaseSetManifestChecksumTypeBody{Fault_: f}
 	}
@@ -128,7 +126,7 @@ func (l *lease) HttpNfcLeaseSetManifestChecksumType(_ *simulator.Context, req *t
 }
 
 // HttpNfcLeaseGetManifest tells what was sent completely.
-func (l *lease) HttpNfcLeaseGetManifest(*simulator.Context, *types.HttpNfcLeaseGetManifest) soap.HasFault { //nolint:revive,staticcheck // found by this name
+func (l *lease) HttpNfcLeaseGetManifest(*simulator.Context, *types.HttpNfcLeaseGetManifest) soap.HasFault { //nolint:revive // found by this name
 	if f := l.refusal(); f != nil {
 		return &methods.HttpNfcLeaseGetManifestBody{Fault_: f}
 	}

@@ -55,8 +55,7 @@ func (s *Server) folder(ctx context.Context, dir string) (*object.Folder, error)
 	for name := range strings.SplitSeq(dir, "/") {
 		at = path.Join(at, name)
 		next, err := find.NewFinder(s.client).Folder(ctx, at)
-		var missing *find.NotFoundError
-		if errors.As(err, &missing) {
+		if _, missing := errors.AsType[*find.NotFoundError](err); missing {
 			next, err = folder.CreateFolder(ctx, name)
 		}
 		if err != nil {
@@ -79,7 +78,7 @@ func (s *Server) createVM(ctx context.Context, folder *object.Folder, v VM) (*si
 		return nil, fmt.Errorf("host %s: %w", hostName, err)
 	}
 	vm, err := s.runCreateVM(folder.Reference(), &types.CreateVM_Task{
-		This: folder.Reference(), Config: v.configSpec(), Pool: pool.Reference(), Host: types.NewReference(host.Reference()),
+		This: folder.Reference(), Config: v.configSpec(), Pool: pool.Reference(), Host: new(host.Reference()),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("create: %w", err)
@@ -152,16 +151,16 @@ func (v VM) configSpec() types.VirtualMachineConfigSpec {
 		MemoryMB:     cmp.Or(v.MemoryMB, 512),
 		DeviceChange: v.devices(),
 		ExtraConfig: []types.BaseOptionValue{
-			&types.OptionValue{Key: "nvram", Value: v.nvramName()},
+			&types.OptionValue{Key: nvramKey, Value: v.nvramName()},
 		},
 		Firmware: string(types.GuestOsDescriptorFirmwareTypeBios),
 	}
 	if v.EFI {
 		spec.Firmware = string(types.GuestOsDescriptorFirmwareTypeEfi)
-		spec.BootOptions = &types.VirtualMachineBootOptions{EfiSecureBootEnabled: types.NewBool(true)}
+		spec.BootOptions = &types.VirtualMachineBootOptions{EfiSecureBootEnabled: new(true)}
 	}
 	if v.CBT {
-		spec.ChangeTrackingEnabled = types.NewBool(true)
+		spec.ChangeTrackingEnabled = new(true)
 	}
 	return spec
 }

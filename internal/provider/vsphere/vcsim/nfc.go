@@ -148,7 +148,7 @@ func (s *Server) copyStream(ctx context.Context, w io.Writer, st *stream, it ite
 			return err
 		}
 	}
-	buf := chunks.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	buf := getChunk()
 	defer chunks.Put(buf)
 	for pos := int64(0); ; {
 		size, done, err := st.wait(ctx, pos)
@@ -162,7 +162,7 @@ func (s *Server) copyStream(ctx context.Context, w io.Writer, st *stream, it ite
 			}
 			bad.apply(p, pos)
 			if _, err := w.Write(p); err != nil {
-				return err //nolint:wrapcheck // the client went away
+				return err
 			}
 			pos += int64(len(p))
 		}

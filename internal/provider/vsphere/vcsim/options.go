@@ -42,7 +42,7 @@ type Options struct {
 // The defaults of Options.
 const (
 	DefaultUsername       = "administrator@vsphere.local"
-	DefaultPassword       = "vc:sim/P@ss 1"
+	DefaultPassword       = "vc:sim/P@ss 1" //nolint:gosec // G101: it opens nothing but a simulator
 	DefaultStreamsPerHost = 16
 	defaultLeaseTimeout   = 300 * time.Second
 	defaultSessionIdle    = 30 * time.Minute

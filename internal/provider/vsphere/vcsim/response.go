@@ -94,7 +94,7 @@ func (b *body) Write(p []byte) (int, error) {
 		b.sent += int64(k)
 		total += k
 		if err != nil {
-			return total, err //nolint:wrapcheck // the client went away
+			return total, err
 		}
 		p = p[n:]
 	}

@@ -125,7 +125,7 @@ func (s *Server) serve() error {
 	}
 	s.host = host
 	s.service.Listen = &url.URL{
-		Scheme: "https", Host: vcenter.addr, Path: s.registry.Path,
+		Scheme: scheme, Host: vcenter.addr, Path: s.registry.Path,
 		User: url.UserPassword(s.opts.Username, s.opts.Password),
 	}
 	s.registry.SessionManager().ServiceHostName = vcenter.addr
@@ -172,7 +172,7 @@ func (s *Server) context() *simulator.Context {
 
 // URL returns the vCenter's SDK address without credentials.
 func (s *Server) URL() *url.URL {
-	return &url.URL{Scheme: "https", Host: s.vcenter.addr, Path: s.registry.Path}
+	return &url.URL{Scheme: scheme, Host: s.vcenter.addr, Path: s.registry.Path}
 }
 
 // Username returns the only valid user.

@@ -3,6 +3,7 @@ package vcsim
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
@@ -228,9 +229,9 @@ func (s *Server) thaw(ctx *simulator.Context, vm *simulator.VirtualMachine, doom
 // rechain returns b with the backing files that are left, from the top.
 func rechain(b *types.VirtualDiskFlatVer2BackingInfo, names []string) *types.VirtualDiskFlatVer2BackingInfo {
 	var below *types.VirtualDiskFlatVer2BackingInfo
-	for i := len(names) - 1; i >= 0; i-- {
+	for _, name := range slices.Backward(names) {
 		level := *b
-		level.FileName, level.Parent, level.DeltaDiskFormat = names[i], below, ""
+		level.FileName, level.Parent, level.DeltaDiskFormat = name, below, ""
 		if below != nil {
 			level.DeltaDiskFormat = string(types.VirtualDiskDeltaDiskFormatSeSparseFormat)
 		}

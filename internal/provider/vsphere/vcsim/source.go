@@ -44,7 +44,7 @@ func (d frozenDisk) Blocks(ctx context.Context, from int64) iter.Seq2[disk.Block
 
 func (d frozenDisk) block(ctx context.Context, off int64) (disk.Block, error) {
 	if err := ctx.Err(); err != nil {
-		return disk.Block{}, err //nolint:wrapcheck // the caller knows
+		return disk.Block{}, err
 	}
 	buf := disk.GetBuffer()
 	n := min(blockSize, d.m.size-off)

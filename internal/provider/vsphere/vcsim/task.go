@@ -34,10 +34,8 @@ func infoOf(ctx *simulator.Context, task *simulator.Task) types.TaskInfo {
 }
 
 func faultOf(info types.TaskInfo) types.BaseMethodFault {
-	if info.Error != nil {
-		if f, ok := info.Error.Fault.(types.BaseMethodFault); ok {
-			return f
-		}
+	if info.Error == nil || info.Error.Fault == nil {
+		return &types.SystemError{}
 	}
-	return &types.SystemError{}
+	return info.Error.Fault
 }

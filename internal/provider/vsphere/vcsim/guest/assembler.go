@@ -83,10 +83,10 @@ func (a *assembler) link() []byte {
 			if v < -128 || v > 127 {
 				panic(fmt.Sprintf("%q is too far for a short jump", f.label))
 			}
-			a.code[f.at] = byte(int8(v)) //nolint:gosec // in range, see above
+			a.code[f.at] = byte(int8(v))
 			continue
 		}
-		binary.LittleEndian.PutUint16(a.code[f.at:], uint16(int16(v))) //nolint:gosec // a program of less than 512 bytes at 7c00h
+		binary.LittleEndian.PutUint16(a.code[f.at:], uint16(int16(v)))
 	}
 	return a.code
 }

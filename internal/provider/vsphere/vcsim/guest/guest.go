@@ -40,7 +40,7 @@ func Write(w io.WriterAt, size int64, seed uint64) (marker string, err error) {
 	if err := writePayload(w, sum, seed); err != nil {
 		return "", err
 	}
-	sector := bootSector(sum.Sum32(), uint32(seed)) //nolint:gosec // any signature will do
+	sector := bootSector(sum.Sum32(), uint32(seed))
 	if _, err := w.WriteAt(sector[:], 0); err != nil {
 		return "", fmt.Errorf("write boot sector: %w", err)
 	}

@@ -39,7 +39,7 @@ func boot(t *testing.T, drive string) []byte {
 	if err != nil {
 		t.Fatal("this test needs QEMU: apt-get install qemu-system-x86")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, bin, "-M", "pc,accel=tcg", "-m", "32", "-nographic", "-nodefaults",
 		"-no-reboot", "-serial", "stdio", "-drive", drive).CombinedOutput()
