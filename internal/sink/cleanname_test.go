@@ -19,6 +19,10 @@ var hostile = []string{
 	"", ".", "..", "../x", "a/b", "/etc/passwd", `C:\x`, "a\x00b", "a\nb", "\x1b[2J", ".hidden", "dot.", "blank ", " lead",
 	"con", "COM1.txt", "nul", "a\u202eb", "a:b", "a*b?", "<>|\"", "~", "-", "\xff\xfe", strings.Repeat("x", 300),
 	strings.Repeat("データ", 100), "a%2fb", "a~b", "app/db", "app_db",
+	"...", ". .", "..\\..\\x", "x/..", "//", "a//b", "/", "\\", "\t", "\r\n", "a\u200bb", "\ufeffbom", "a\u2028b", "\u202e", "\ufffd",
+	"aux.tar.gz", "LPT9", "lpt0.x", "CON.", "con ", "PRN .txt", "a&b", "a;rm -rf ~", "$(id)", "`id`", "a'b\"c", "a\x7fb",
+	"💾 backup", "a\u0300\u0301", strings.Repeat("../", 80), strings.Repeat("x", 121), strings.Repeat("x", 119) + "é",
+	strings.Repeat(".", 300), strings.Repeat("\u0301", 200), "vm.", "vm", "VM\x00", "a\xc3", "\xed\xa0\x80", "%00", "~1",
 }
 
 func TestCleanNameIsSafeAndDistinct(t *testing.T) {

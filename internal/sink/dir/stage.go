@@ -7,21 +7,21 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/sink"
 )
 
 // stage is a staging directory, locked against a second process.
 type stage struct {
-	dir    *Dir
-	name   string
-	jobID  string
-	temp   string
-	files  *os.Root // nil: it is published already
-	lock   *os.File
-	closed bool
+	dir   *Dir
+	name  string
+	jobID string
+	temp  string
+	files *os.Root // nil: it is published already
+	lock  *os.File
+
+	renamed bool // by this stage
+	closed  bool
 }
 
 // Create implements sink.Stage.
@@ -37,7 +37,15 @@ func (s *stage) Create(name string, resume bool) (sink.Object, error) {
 		}
 		flags |= os.O_EXCL
 	}
-	return create(s.files, name, flags, filepath.Join(s.dir.path, s.name))
+	o, err := create(s.files, name, flags, filepath.Join(s.dir.path, s.name))
+	if err != nil {
+		return nil, err
+	}
+	// A checkpoint will say what the file holds: its name must last as long.
+	if err := syncDir(s.files); err != nil {
+		return nil, errors.Join(classify(err, s.dir.path), o.Close())
+	}
+	return o, nil
 }
 
 // Open implements sink.Stage.
@@ -66,40 +74,20 @@ func (f *readFile) Size() int64 { return f.size }
 
 // Publish implements sink.Stage. The order is what a power cut needs: the files
 // are synced, then the directory that lists them, then the rename, then the
-// directory that lists the output.
+// directory that lists the output. It may be called again after an error.
 func (s *stage) Publish(context.Context) (sink.Stored, error) {
 	path := filepath.Join(s.dir.path, s.name)
 	stored := sink.Stored{URL: "file://" + filepath.ToSlash(path), Path: path}
-	if s.files != nil {
+	if s.files != nil && !s.renamed {
 		if err := syncDir(s.files); err != nil {
 			return stored, classify(err, path)
 		}
-		if err := s.rename(); err != nil {
-			return stored, err
+		if err := renameNew(s.dir.root, s.temp, s.name); err != nil {
+			return stored, taken(err, path)
 		}
+		s.renamed = true
 	}
 	return stored, classify(syncDir(s.dir.root), path)
-}
-
-// rename never replaces anything.
-func (s *stage) rename() error {
-	path := filepath.Join(s.dir.path, s.name)
-	top, err := s.dir.root.Open(".")
-	if err != nil {
-		return classify(err, path)
-	}
-	defer top.Close() //nolint:errcheck // only a handle
-	fd := int(top.Fd())
-	err = unix.Renameat2(fd, s.temp, fd, s.name, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
-		// The file system has no such rename. A directory never replaces a file
-		// or a directory that holds something.
-		err = s.dir.root.Rename(s.temp, s.name)
-	}
-	if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOTDIR) {
-		return fault.Wrap(err, fault.Conflict, "HX-DST-015", path+" appeared while the export ran", "remove or rename it, and retry the job")
-	}
-	return classify(err, path)
 }
 
 // Discard implements sink.Stage.
@@ -127,12 +115,4 @@ func (s *stage) Close() error {
 	errs = append(errs, s.dir.root.Close())
 	s.files, s.lock = nil, nil
 	return errors.Join(errs...)
-}
-
-func syncDir(root *os.Root) error {
-	d, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
