@@ -15,7 +15,7 @@ func (w *walk) account(ctx context.Context) error {
 	if !w.h.compressed() {
 		return nil
 	}
-	if w.from == 0 && w.grains+w.frame() == w.f.size {
+	if w.grains+w.frame() == w.f.size {
 		return nil
 	}
 	found, err := w.scan(ctx)

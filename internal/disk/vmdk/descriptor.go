@@ -32,13 +32,11 @@ type extent struct {
 	offset  uint64
 }
 
-// parseDescriptor reads a descriptor padded with zero bytes. It refuses (kind
-// Unprocessable) every reference to a parent: such a file holds only changes.
+// parseDescriptor reads a descriptor up to the first zero byte (qemu-img leaves
+// remnants of older text behind it). It refuses (kind Unprocessable) every
+// reference to a parent: such a file holds only changes.
 func parseDescriptor(p []byte) (descriptor, error) {
-	text, pad, _ := bytes.Cut(p, []byte{0})
-	if len(bytes.Trim(pad, "\x00")) != 0 {
-		return descriptor{}, corrupt("the descriptor goes on behind a zero byte")
-	}
+	text, _, _ := bytes.Cut(p, []byte{0})
 	var d descriptor
 	seen := make(map[string]bool)
 	for line := range strings.Lines(string(text)) {

@@ -72,7 +72,7 @@ func (s *sparse) readFooter() error {
 	if err != nil {
 		return err
 	}
-	if !s.h.matches(footer) || footer.gdOffset == gdAtEnd {
+	if !s.h.matches(footer) {
 		return corrupt("header and footer contradict each other")
 	}
 	s.h.gdOffset, s.atEnd = footer.gdOffset, true

@@ -87,7 +87,7 @@ func (t *tables) verify(directory []uint32) error {
 		}
 		at, ok := slices.BinarySearchFunc(t.stated, uint64(sector), func(h tableHash, s uint64) int { return cmp.Compare(h.at, s) })
 		switch {
-		case sector == 0 || !ok:
+		case !ok:
 			return corrupt("the directory has no grain table for bytes %d and up, but the file has grains or an entry there", int64(i)*tableSpan)
 		case t.stated[at].hash != want:
 			return corrupt("the grain table for bytes %d and up does not list the grains that the file has", int64(i)*tableSpan)

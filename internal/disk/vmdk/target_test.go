@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -72,6 +73,28 @@ func TestEncodeDamaged(t *testing.T) {
 	b := disk.NewBlock(0, 512, disk.Zlib, []byte("no zlib"), nil)
 	if err := target.Encode(&b); !fault.Is(err, fault.Corrupt) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestShortGrain: the last grain of an odd disk is written whole, with zeros.
+func TestShortGrain(t *testing.T) {
+	want := make([]byte, disk.GrainSize)
+	want[0], want[511] = 1, 2
+	for _, b := range []disk.Block{
+		disk.NewBlock(0, 512, disk.Raw, want[:512], nil),
+		disk.NewBlock(0, 512, disk.Zlib, deflated(want[:512]), nil),
+	} {
+		dirty := disk.GetBuffer()
+		noise(rand.New(rand.NewPCG(1, 1)), dirty.B)
+		dirty.Release()
+		if err := newTarget(t, discardObject{}).Encode(&b); err != nil {
+			t.Fatal(err)
+		}
+		b.Len = disk.GrainSize
+		got, err := inflated(disk.GrainSize, func(yield func(disk.Block, error) bool) { yield(b, nil) })
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("from encoding %d: %v", b.Enc, err)
+		}
 	}
 }
 
