@@ -126,9 +126,6 @@ func (d *Daemon) Addr() net.Addr { return d.listener.Addr() }
 // URL is the base URL of the API.
 func (d *Daemon) URL() string { return "http://" + d.Addr().String() }
 
-// Engine is the daemon's inside.
-func (d *Daemon) Engine() *Engine { return d.engine }
-
 // Run serves until ctx is done, then stops in order: no new requests, running
 // jobs handed back with their checkpoints, the store closed. A failing disk below
 // the store ends it at once with an error.
