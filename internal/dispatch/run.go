@@ -26,10 +26,10 @@ type run struct {
 	done        chan struct{} // closed when do has returned
 	log         *slog.Logger
 
-	base     context.Context // never done
-	leaseCtx context.Context
+	base     context.Context //nolint:containedctx // never done
+	leaseCtx context.Context //nolint:containedctx // see above
 	endLease context.CancelCauseFunc
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // see above
 	stop     context.CancelCauseFunc
 
 	mu       sync.Mutex

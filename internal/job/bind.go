@@ -21,7 +21,7 @@ type binder struct {
 	more     int
 }
 
-func (b *binder) problem(line int, path, format string, args ...any) {
+func (b *binder) problemf(line int, path, format string, args ...any) {
 	if len(b.problems) == maxProblems {
 		b.more++
 		return
@@ -43,7 +43,7 @@ func (b *binder) err() error {
 // bindSpec fills a Spec by the json names of its fields.
 func (b *binder) bindSpec(n *node, where string, s *Spec) {
 	if n.kind != kindMap {
-		b.problem(n.line, orBody(where), "must be a job (a mapping), not %s", n.kind)
+		b.problemf(n.line, orBody(where), "must be a job (a mapping), not %s", n.kind)
 		return
 	}
 	if where != "" {
@@ -59,7 +59,7 @@ func (b *binder) bindSpec(n *node, where string, s *Spec) {
 		case len(b.problems) == maxProblems: // a suggestion that nobody sees costs time
 			b.more++
 		default:
-			b.problem(p.line, where+p.key, "unknown key%s", suggestion(p.key, names))
+			b.problemf(p.line, where+p.key, "unknown key%s", suggestion(p.key, names))
 		}
 	}
 }
@@ -120,7 +120,7 @@ func (b *binder) expect(n *node, path string, want nodeKind) bool {
 	if want == kindString && (n.kind == kindNumber || n.kind == kindBool) {
 		hint = "; put it in quotes"
 	}
-	b.problem(n.line, path, "must be %s, not %s%s", want, n.kind, hint)
+	b.problemf(n.line, path, "must be %s, not %s%s", want, n.kind, hint)
 	return false
 }
 
@@ -130,7 +130,7 @@ func (b *binder) bindInt(n *node, path string, v reflect.Value) {
 	}
 	i, err := strconv.ParseInt(n.text, 10, 32)
 	if err != nil {
-		b.problem(n.line, path, "must be a whole number of at most nine digits")
+		b.problemf(n.line, path, "must be a whole number of at most nine digits")
 		return
 	}
 	v.SetInt(i)
@@ -142,7 +142,7 @@ func (b *binder) bindTime(n *node, path string, p **time.Time) {
 	}
 	t, err := time.Parse(time.RFC3339, n.text)
 	if err != nil {
-		b.problem(n.line, path, "must be a time such as 2026-03-01T22:00:00Z")
+		b.problemf(n.line, path, "must be a time such as 2026-03-01T22:00:00Z")
 		return
 	}
 	*p = timeRef(t)

@@ -101,12 +101,12 @@ func bindSpecs(root *node) ([]Spec, error) {
 func (b *binder) jobsOf(root *node) []*node {
 	for _, p := range root.pairs {
 		if p.key != "jobs" {
-			b.problem(p.line, p.key, "unknown key beside jobs")
+			b.problemf(p.line, p.key, "unknown key beside jobs")
 		}
 	}
 	jobs := root.get("jobs")
 	if jobs.kind != kindList {
-		b.problem(jobs.line, "jobs", "must be a list of jobs, not %s", jobs.kind)
+		b.problemf(jobs.line, "jobs", "must be a list of jobs, not %s", jobs.kind)
 	}
 	return jobs.items
 }

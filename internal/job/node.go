@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"go.yaml.in/yaml/v4"
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
@@ -116,7 +117,7 @@ func (p *jsonParser) value(depth int) (*node, error) {
 	case nil:
 		return n, nil
 	case bool:
-		n.kind, n.text = kindBool, fmt.Sprint(t)
+		n.kind, n.text = kindBool, strconv.FormatBool(t)
 		return n, nil
 	case json.Number:
 		n.kind, n.text = kindNumber, t.String()

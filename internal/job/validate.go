@@ -61,7 +61,7 @@ func (s Spec) ParseTimeout() (time.Duration, error) {
 // problems gathers what is wrong with a spec.
 type problems []string
 
-func (p *problems) add(format string, args ...any) {
+func (p *problems) addf(format string, args ...any) {
 	*p = append(*p, fmt.Sprintf(format, args...))
 }
 
@@ -75,11 +75,11 @@ func (p *problems) err() error {
 func (p *problems) text(name, value string, least, most int) {
 	switch {
 	case value == "" && least > 0:
-		p.add("%s is missing", name)
+		p.addf("%s is missing", name)
 	case len(value) > most:
-		p.add("%s is longer than %d bytes", name, most)
+		p.addf("%s is longer than %d bytes", name, most)
 	case !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
-		p.add("%s holds a control character", name)
+		p.addf("%s holds a control character", name)
 	}
 }
 
@@ -88,27 +88,27 @@ func (p *problems) oneOf(name, value string, allowed ...string) {
 		return
 	}
 	allowed = slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return s == "" })
-	p.add("%s %.50q is not one of %s", name, value, strings.Join(allowed, ", "))
+	p.addf("%s %.50q is not one of %s", name, value, strings.Join(allowed, ", "))
 }
 
 func (p *problems) between(name string, value, least, most int) {
 	if value < least || value > most {
-		p.add("%s must be between %d and %d", name, least, most)
+		p.addf("%s must be between %d and %d", name, least, most)
 	}
 }
 
 func (p *problems) times(s Spec, now time.Time) {
 	if _, err := s.ParseTimeout(); err != nil {
-		p.add("%s", fault.As(err).Msg)
+		p.addf("%s", fault.As(err).Msg)
 	}
 	if s.NotBefore != nil && s.NotBefore.Sub(now) > maxNotBefore {
-		p.add("not_before is more than a year ahead")
+		p.addf("not_before is more than a year ahead")
 	}
 }
 
 func (p *problems) disks(keys []string) {
 	if len(keys) > maxDisks {
-		p.add("exclude_disks names more than %d disks", maxDisks)
+		p.addf("exclude_disks names more than %d disks", maxDisks)
 		return
 	}
 	for i, key := range keys {
@@ -118,12 +118,12 @@ func (p *problems) disks(keys []string) {
 
 func (p *problems) labels(labels map[string]string) {
 	if len(labels) > maxLabels {
-		p.add("labels holds more than %d entries", maxLabels)
+		p.addf("labels holds more than %d entries", maxLabels)
 		return
 	}
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		if !isLabelKey(key) {
-			p.add("the label key %.70q is not 1 to 63 letters, digits, dots, dashes, slashes or underscores", key)
+			p.addf("the label key %.70q is not 1 to 63 letters, digits, dots, dashes, slashes or underscores", key)
 			continue
 		}
 		p.text("labels."+key, labels[key], 0, maxName)

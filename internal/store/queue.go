@@ -97,7 +97,7 @@ func (s *Store) claim(ctx context.Context, node string, lease time.Duration, q q
 
 // Renew implements dispatch.Queue.
 func (s *Store) Renew(ctx context.Context, l dispatch.Lease, lease time.Duration, p *job.Progress) (cancel bool, err error) {
-	progress, err := encodeOrNil(p)
+	progress, err := encodeOrNull(p)
 	if err != nil {
 		return false, err
 	}

@@ -46,7 +46,7 @@ func (r *reader) Jobs(ctx context.Context, q service.Query, before int64) ([]job
 		w.add("seq < $%d", before)
 	}
 	now := r.s.clock.wall()
-	query := `SELECT ` + jobColumns + ` FROM jobs WHERE ` + w.String() + ` ORDER BY seq DESC LIMIT ` + w.arg(q.Limit)
+	query := `SELECT ` + jobColumns + ` FROM jobs WHERE ` + w.String() + ` ORDER BY seq DESC LIMIT ` + w.arg(q.Limit) //nolint:gosec // values go by placeholders
 	rows, err := r.s.read.QueryContext(ctx, query, w.args...)
 	jobs, err := scanAll(rows, err, func(rows *sql.Rows) (job.Job, error) {
 		var v row
@@ -102,7 +102,7 @@ func (s *Store) Backlog(ctx context.Context) (byState map[job.State]int64, oldes
 
 func (s *Store) backlog(ctx context.Context, whose string, args ...any) (map[job.State]int64, time.Time, error) {
 	counts := make(map[job.State]int64)
-	rows, err := s.read.QueryContext(ctx, `SELECT state, COUNT(*) FROM jobs WHERE `+whose+` GROUP BY state`, args...)
+	rows, err := s.read.QueryContext(ctx, `SELECT state, COUNT(*) FROM jobs WHERE `+whose+` GROUP BY state`, args...) //nolint:gosec // whose is one of two constants
 	_, err = scanAll(rows, err, func(rows *sql.Rows) (n int64, err error) {
 		var state job.State
 		err = rows.Scan(&state, &n)

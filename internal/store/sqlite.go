@@ -38,8 +38,7 @@ func openSQLite(file string, mode Sync, readers int) (*sql.DB, error) {
 
 // sqliteCode returns the primary result code of SQLite, 0 for another error.
 func sqliteCode(err error) int {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code() & 0xff
 	}
 	return 0
@@ -59,9 +58,9 @@ func isFatal(err error) bool {
 // classify gives an error of the database its kind. Errors that have one, and
 // those of a context, stay as they are.
 func classify(err error) error {
-	var known *fault.Error
+	_, known := errors.AsType[*fault.Error](err)
 	switch {
-	case err == nil, errors.As(err, &known), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case err == nil, known, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case sqliteCode(err) == sqlite3.SQLITE_FULL:
 		return fault.Wrap(err, fault.Unavailable, "HX-STORE-010", "the disk of the state directory is full", "free some space there")

@@ -21,7 +21,7 @@ type tx struct {
 
 // exec runs a statement and returns how many rows it changed.
 func (t *tx) exec(query string, args ...any) (int64, error) {
-	s, err := t.w.stmt(query)
+	s, err := t.w.stmt(query) //nolint:sqlclosecheck // the writer keeps it
 	if err != nil {
 		return 0, err
 	}
@@ -35,7 +35,7 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 
 // row runs a query for at most one row. found is false without one.
 func (t *tx) row(query string, args []any, dest ...any) (found bool, err error) {
-	s, err := t.w.stmt(query)
+	s, err := t.w.stmt(query) //nolint:sqlclosecheck // the writer keeps it
 	if err != nil {
 		return false, err
 	}
@@ -48,7 +48,7 @@ func (t *tx) row(query string, args []any, dest ...any) (found bool, err error) 
 
 // strings runs a query for one column of texts.
 func (t *tx) strings(query string, args ...any) ([]string, error) {
-	s, err := t.w.stmt(query)
+	s, err := t.w.stmt(query) //nolint:sqlclosecheck // the writer keeps it
 	if err != nil {
 		return nil, err
 	}
@@ -152,11 +152,11 @@ func (t *tx) apply(r row, c job.Change, leaseUntil int64) (job.Job, bool, error)
 
 // save writes what a change may have altered. The fence is in the statement.
 func (t *tx) save(r row, before job.Job, c job.Change, leaseUntil int64) error {
-	failure, err := encodeOrNil(r.Error)
+	failure, err := encodeOrNull(r.Error)
 	if err != nil {
 		return err
 	}
-	artifacts, err := encodeOrNil(r.Artifacts)
+	artifacts, err := encodeOrNull(r.Artifacts)
 	if err != nil {
 		return err
 	}
@@ -193,16 +193,10 @@ func encode(v any) (string, error) {
 	return string(b), nil
 }
 
-// encodeOrNil makes NULL of an empty value.
-func encodeOrNil[T *job.Failure | []job.Artifact | *job.Progress](v T) (any, error) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return nil, fmt.Errorf("encode %T: %w", v, err)
-	}
-	if string(b) == "null" {
-		return nil, nil
-	}
-	return string(b), nil
+// encodeOrNull makes NULL of nil.
+func encodeOrNull[T *job.Failure | []job.Artifact | *job.Progress](v T) (sql.NullString, error) {
+	s, err := encode(v)
+	return sql.NullString{String: s, Valid: s != "null"}, err
 }
 
 func errNoJob(id string) error {

@@ -240,11 +240,12 @@ func testPages(w *world) {
 }
 
 func testKeys(w *world) {
-	remember := func(s tenant.Scope, key, answer string) error {
+	const key, none = "k", "nothing"
+	remember := func(s tenant.Scope, answer string) error {
 		return w.Update(w.ctx, s, func(tx service.Tx) error { return tx.Remember(key, []byte("digest"), []byte(answer)) })
 	}
 	replay := func(s tenant.Scope, key string) string {
-		got := "nothing"
+		got := none
 		w.must(w.Update(w.ctx, s, func(tx service.Tx) error {
 			digest, answer, found, err := tx.Replay(key)
 			if found {
@@ -254,18 +255,18 @@ func testKeys(w *world) {
 		}))
 		return got
 	}
-	w.must(remember(w.ours, "k", "one"))
-	w.must(remember(w.theirs, "k", "two"))
-	w.wantKind(remember(w.ours, "k", "again"), fault.Internal)
-	if a, b, c := replay(w.ours, "k"), replay(w.theirs, "k"), replay(w.ours, "K"); a != "digest one" || b != "digest two" || c != "nothing" {
+	w.must(remember(w.ours, "one"))
+	w.must(remember(w.theirs, "two"))
+	w.wantKind(remember(w.ours, "again"), fault.Internal)
+	if a, b, c := replay(w.ours, key), replay(w.theirs, key), replay(w.ours, "K"); a != "digest one" || b != "digest two" || c != none {
 		w.Errorf("got %q, %q and %q", a, b, c)
 	}
 	w.advance(24*time.Hour + time.Second)
-	if got := replay(w.ours, "k"); got != "nothing" {
+	if got := replay(w.ours, key); got != none {
 		w.Errorf("after a day: %q", got)
 	}
-	w.must(remember(w.ours, "k", "three"))
-	if got := replay(w.ours, "k"); got != "digest three" {
+	w.must(remember(w.ours, "three"))
+	if got := replay(w.ours, key); got != "digest three" {
 		w.Errorf("the key is not free again: %q", got)
 	}
 }

@@ -32,6 +32,7 @@ type Open func(t *testing.T, now func() time.Time) Store
 
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
+	t.Helper()
 	for _, c := range []struct {
 		name string
 		test func(*world)
@@ -48,6 +49,7 @@ func Run(t *testing.T, open Open) {
 		{"an interruption spends no attempt", testInterrupt},
 		{"a node takes back what it had", testTakeBack},
 		{"cancel in every state", testCancel},
+		{"cancel of a job that ran before", testCancelRanBefore},
 		{"a failed clean-up is tried again", testCleanupAgain},
 		{"checkpoints", testCheckpoints},
 		{"the ledger", testLedger},
@@ -77,6 +79,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T, open Open) *world {
+	t.Helper()
 	w := &world{
 		T: t, ctx: t.Context(), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		ours: scope(t, "ours"), theirs: scope(t, "theirs"),
@@ -199,13 +202,12 @@ func (w *world) cancel(id, reason string) (job.Job, bool) {
 }
 
 // wantState checks the state that the store has.
-func (w *world) wantState(id string, want job.State) job.Job {
+func (w *world) wantState(id string, want job.State) {
 	w.Helper()
 	j := w.job(id)
 	if j.State != want {
 		w.Fatalf("%s is %s, want %s", id, j.State, want)
 	}
-	return j
 }
 
 func (w *world) kinds(id string) []event.Kind {
