@@ -45,7 +45,9 @@ var floors = map[string]int{
 	"internal/store":                        7,
 	"internal/store/storetest":              8,
 	"internal/api/rest":                     8,
+	"internal/console":                      8,
 	"internal/daemon":                       9,
+	"internal/demo":                         10,
 }
 
 // sideways are the allowed imports within a floor, with their reason.
