@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -106,16 +108,16 @@ func (e *export) with(ctx, live context.Context, b backend) error {
 // specs makes a job for each VM that the patterns name.
 func (e *export) specs(ctx context.Context, b backend) ([]job.Spec, error) {
 	var specs []job.Spec
-	add := func(vm string) {
+	add := func(vm, name string) {
 		s := e.spec
-		s.VMPath = vm
+		s.VMPath, s.Name = vm, cmp.Or(e.spec.Name, name)
 		if !slices.ContainsFunc(specs, func(o job.Spec) bool { return o.VMPath == vm }) {
 			specs = append(specs, s)
 		}
 	}
 	for _, pattern := range e.vms {
 		if !strings.ContainsAny(pattern, "*?[") {
-			add(pattern)
+			add(pattern, "")
 			continue
 		}
 		vms, err := b.vms(ctx, []string{pattern})
@@ -125,8 +127,17 @@ func (e *export) specs(ctx context.Context, b backend) ([]job.Spec, error) {
 		if len(vms) == 0 {
 			return nil, fault.Newf(fault.NotFound, "HX-CLI-002", "try `hyperexport vsphere list`", "no VM matches %q", pattern)
 		}
+		names := map[string]int{}
 		for _, vm := range vms {
-			add(vm.ID)
+			names[vm.Name]++
+		}
+		for _, vm := range vms {
+			if names[vm.Name] > 1 {
+				// VMs of one name get the folder's name in front.
+				add(vm.Path, path.Base(path.Dir(vm.Path))+" - "+vm.Name)
+			} else {
+				add(vm.Path, "")
+			}
 		}
 	}
 	if len(specs) > 1 && e.spec.Name != "" {
@@ -158,11 +169,9 @@ func (e *export) watch(ctx, live context.Context, b backend, ids []string) ([]jo
 			if !j.State.Final() {
 				running++
 			}
-			phase := string(j.State)
-			if j.Progress != nil && j.State == job.Running {
-				phase = j.Progress.Phase
+			if !j.State.Final() {
+				display.Update(vmName(&j), phase(&j), console.Bars(j.Progress))
 			}
-			display.Update(vmName(&j), phase, console.Bars(j.Progress))
 		}
 		if running == 0 {
 			return jobs, nil
@@ -190,6 +199,13 @@ func (e *export) cancel(ctx context.Context, b backend, jobs []job.Job) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func phase(j *job.Job) string {
+	if j.Progress != nil && j.State == job.Running {
+		return j.Progress.Phase
+	}
+	return string(j.State)
 }
 
 func vmName(j *job.Job) string {

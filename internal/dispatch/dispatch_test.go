@@ -453,6 +453,28 @@ func TestCleanupIsTriedAgain(t *testing.T) {
 	})
 }
 
+// TestCleanupKnowsTheLastToken: what a run saved is what its own clean-up gets.
+func TestCleanupKnowsTheLastToken(t *testing.T) {
+	inBench(t, func(b *bench) {
+		b.runner.run = func(ctx context.Context, t dispatch.Task) (job.Outcome, error) {
+			return job.Outcome{}, errors.Join(t.SaveToken(ctx, []byte("stage")), errBad)
+		}
+		var got string
+		b.runner.cleanup = func(_ context.Context, t dispatch.Task) error {
+			got = string(t.Token)
+			return nil
+		}
+		id := b.submit()
+		_, stop := b.begin()
+		defer stop()
+		b.pass(time.Second)
+		b.want(id, job.Failed)
+		if got != "stage" {
+			b.Errorf("the clean-up got the token %q", got)
+		}
+	})
+}
+
 // TestShutdown: the job goes back without a spent attempt, keeps its checkpoint
 // and goes on under the next dispatcher.
 func TestShutdown(t *testing.T) {

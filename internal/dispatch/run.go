@@ -34,10 +34,11 @@ type run struct {
 
 	mu       sync.Mutex
 	progress *job.Progress // not stored yet
+	token    []byte        // saved last, by this run or an earlier one
 }
 
 func newRun(base context.Context, d *Dispatcher, l Lease, claimed time.Time) *run {
-	r := &run{d: d, lease: l, claimed: claimed, base: base, done: make(chan struct{})}
+	r := &run{d: d, lease: l, token: l.Token, claimed: claimed, base: base, done: make(chan struct{})}
 	r.log = d.o.Log.With("job", l.Job.ID, "epoch", l.Job.Epoch, "attempt", l.Job.Attempt)
 	r.leaseCtx, r.endLease = context.WithCancelCause(base)
 	r.ctx, r.stop = context.WithCancelCause(r.leaseCtx)
@@ -101,11 +102,22 @@ func protect(fn func() error) (err error) {
 
 func (r *run) task() Task {
 	l := r.lease
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return Task{
-		Job: l.Job, Token: l.Token, Ledger: r.d.q.Ledger(l), Checkpoints: r.d.q.Checkpoints(l),
-		SaveToken: func(ctx context.Context, token []byte) error { return r.d.q.SaveToken(ctx, l, token) },
+		Job: l.Job, Token: r.token, Ledger: r.d.q.Ledger(l), Checkpoints: r.d.q.Checkpoints(l),
+		SaveToken: r.saveToken,
 		Progress:  r.setProgress,
 	}
+}
+
+// saveToken keeps the token for a later run, and for the Cleanup of this one:
+// even if it is unknown whether it was stored, it tells of what there may be.
+func (r *run) saveToken(ctx context.Context, token []byte) error {
+	r.mu.Lock()
+	r.token = token
+	r.mu.Unlock()
+	return r.d.q.SaveToken(ctx, r.lease, token)
 }
 
 func (r *run) setProgress(p job.Progress) {

@@ -8,15 +8,23 @@ import (
 	"github.com/hypersdk/hypersdk/internal/job"
 )
 
-// applyPause is the pause before a change that could not be stored is tried
-// again.
-const applyPause = 200 * time.Millisecond
+const (
+	// applyPause is the pause before a change that could not be stored is tried
+	// again.
+	applyPause = 200 * time.Millisecond
+	// applyAtEnd is how long to try when the process is to stop.
+	applyAtEnd = 5 * time.Second
+)
 
 // apply stores the change that ends the lease. While the store does not answer
 // it tries again, for as long as a lease lasts; after that the lease runs out
-// and the job goes on elsewhere. It works after a shutdown began.
+// and the job goes on elsewhere. It works, for less long, after a shutdown began.
 func (r *run) apply(c job.Change) {
-	ctx, cancel := context.WithTimeout(r.base, r.d.o.Lease)
+	patience := r.d.o.Lease
+	if r.leaseCtx.Err() != nil {
+		patience = min(patience, applyAtEnd)
+	}
+	ctx, cancel := context.WithTimeout(r.base, patience)
 	defer cancel()
 	for {
 		j, err := r.d.q.Apply(ctx, r.lease, c)
