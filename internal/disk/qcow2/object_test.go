@@ -62,7 +62,9 @@ func (m *memory) Sync() error {
 	if err := m.spend(); err != nil {
 		return err
 	}
-	m.durable = bytes.Clone(m.data)
+	for _, c := range m.pending {
+		m.durable = m.do(m.durable, c)
+	}
 	m.pending = nil
 	m.syncs++
 	return nil
