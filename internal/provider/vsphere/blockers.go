@@ -39,7 +39,7 @@ func findings(m *machine, vm *mo.VirtualMachine) []finding {
 	for i := range m.volumes {
 		list = append(list, volumeFindings(m, &m.volumes[i])...)
 	}
-	if m.PowerState == "off" {
+	if m.PowerState == poweredOff {
 		for i := range list {
 			list[i].Fatal = list[i].Fatal && !list[i].running
 		}

@@ -40,6 +40,9 @@ type Config struct {
 	IgnoreCBT bool
 }
 
+// scheme is the only one that is spoken.
+const scheme = "https"
+
 // Lookup finds an environment variable, like os.LookupEnv.
 type Lookup func(key string) (string, bool)
 
@@ -83,9 +86,9 @@ func FromEnv(lookup Lookup) (Config, error) {
 // The password is split off by hand: people put '#', '/' and '%' into it
 // without escaping, which url.Parse refuses with an error that shows it.
 func splitURL(raw string) (clean string, user *url.Userinfo, err error) {
-	scheme, rest, found := strings.Cut(raw, "://")
+	protocol, rest, found := strings.Cut(raw, "://")
 	if !found {
-		scheme, rest = "https", raw
+		protocol, rest = scheme, raw
 	}
 	info, host, has := cutLast(rest, "@")
 	if !has {
@@ -101,9 +104,9 @@ func splitURL(raw string) (clean string, user *url.Userinfo, err error) {
 	name, pw, hasPW := strings.Cut(info, ":")
 	name, pw = unescape(name), unescape(pw)
 	if hasPW {
-		return scheme + "://" + host, url.UserPassword(name, pw), nil
+		return protocol + "://" + host, url.UserPassword(name, pw), nil
 	}
-	return scheme + "://" + host, url.User(name), nil
+	return protocol + "://" + host, url.User(name), nil
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {
@@ -130,7 +133,7 @@ func (c *Config) endpoint() (*url.URL, error) {
 			"no vCenter is configured", "set vsphere.url in the configuration, or GOVC_URL")
 	}
 	if !strings.Contains(raw, "://") {
-		raw = "https://" + raw
+		raw = scheme + "://" + raw
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" {
@@ -142,7 +145,7 @@ func (c *Config) endpoint() (*url.URL, error) {
 	case u.User != nil:
 		return nil, fault.New(fault.Invalid, "HX-VSPHERE-004",
 			"the URL of vCenter contains a user", "give user and password separately: a URL ends up in logs")
-	case u.Scheme != "https":
+	case u.Scheme != scheme:
 		return nil, fault.Newf(fault.Invalid, "HX-VSPHERE-005",
 			"use https://; with a self-signed certificate set the thumbprint",
 			"the URL of vCenter has the scheme %q: the password would travel in clear text", u.Scheme)
@@ -157,8 +160,8 @@ func (c *Config) endpoint() (*url.URL, error) {
 	return u, nil
 }
 
-// withDefaults fills what was left zero.
-func (c Config) withDefaults() Config {
+// setDefaults fills what was left zero.
+func (c *Config) setDefaults() {
 	if c.Connections <= 0 {
 		c.Connections = 4
 	}
@@ -171,7 +174,6 @@ func (c Config) withDefaults() Config {
 	if c.KeepAlive <= 0 {
 		c.KeepAlive = 5 * time.Minute
 	}
-	return c
 }
 
 // roots reads CAFile; an empty CAFile gives nil, the system's roots.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,15 +25,15 @@ var deviceKey = regexp.MustCompile(`/([A-Za-z]+)(\d+):(\d+)$`)
 
 // controllerClasses maps the class names in device keys.
 var controllerClasses = map[string]string{
-	"VirtualLsiLogicController":    "lsilogic",
-	"VirtualSCSIController":        "lsilogic",
-	"VirtualLsiLogicSASController": "lsisas",
-	"ParaVirtualSCSIController":    "pvscsi",
-	"VirtualBusLogicController":    "buslogic",
-	"VirtualAHCIController":        "sata",
-	"VirtualSATAController":        "sata",
-	"VirtualNVMEController":        "nvme",
-	"VirtualIDEController":         "ide",
+	"VirtualLsiLogicController":    lsilogic,
+	"VirtualSCSIController":        lsilogic,
+	"VirtualLsiLogicSASController": lsisas,
+	"ParaVirtualSCSIController":    pvscsi,
+	"VirtualBusLogicController":    buslogic,
+	"VirtualAHCIController":        sata,
+	"VirtualSATAController":        sata,
+	"VirtualNVMEController":        nvme,
+	"VirtualIDEController":         ide,
 }
 
 // urlOf finds the stream of a disk. A VM with one disk has one stream. It does
@@ -47,7 +48,7 @@ func (l *lease) urlOf(v *volume) (*types.HttpNfcLeaseDeviceUrl, error) {
 		disks = append(disks, u)
 		part := deviceKey.FindStringSubmatch(u.Key)
 		if part != nil && controllerClasses[part[1]] == v.Controller &&
-			part[2] == fmt.Sprint(v.Bus) && part[3] == fmt.Sprint(v.Unit) {
+			part[2] == strconv.Itoa(int(v.Bus)) && part[3] == strconv.Itoa(int(v.Unit)) {
 			return u, nil
 		}
 	}
@@ -116,8 +117,8 @@ func (z *frozen) get(ctx context.Context, client *http.Client, at *url.URL) (res
 // reached at, with its port unless the URL states one.
 func (z *frozen) address(u *types.HttpNfcLeaseDeviceUrl) (*url.URL, error) {
 	at, err := url.Parse(u.Url)
-	if err != nil || at.Scheme != "https" {
-		return nil, fault.Wrap(err, fault.Unprocessable, "HX-VSPHERE-075",
+	if err != nil || at.Scheme != scheme {
+		return nil, fault.New(fault.Unprocessable, "HX-VSPHERE-075",
 			"vCenter gives a URL for the data that is not https", "look at the host's proxy settings")
 	}
 	if at.Hostname() == "*" {

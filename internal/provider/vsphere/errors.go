@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"slices"
 
 	vimfault "github.com/vmware/govmomi/fault"
@@ -92,8 +93,7 @@ func classify(ctx context.Context, err error, doing string) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", doing, context.Cause(ctx))
 	}
-	var done *fault.Error
-	if errors.As(err, &done) {
+	if _, done := errors.AsType[*fault.Error](err); done {
 		return err
 	}
 	if r, says := diagnose(err); r != nil {
@@ -166,5 +166,9 @@ func classifyNetwork(err error, doing string) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &op):
 		return cut(err)
 	}
-	return wrap("HX-VSPHERE-034", "vSphere answered with an error: "+err.Error(), "look at the VM's events and tasks in vCenter")
+	text := err.Error()
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		text = u.Err.Error() // without the URL: that of a lease holds its secret
+	}
+	return wrap("HX-VSPHERE-034", "vSphere answered with an error: "+text, "look at the VM's events and tasks in vCenter")
 }

@@ -17,8 +17,9 @@ type extent struct{ off, end int64 }
 const (
 	// chunk is the most bytes of one Range request.
 	chunk = 2 << 20
-	// window bounds what is read ahead of the consumer: 16 chunks are 32 MiB.
-	window = 16
+	// window bounds what is read ahead of the consumer in chunks; with the one
+	// that is being consumed, that is 30 MiB per disk.
+	window = 14
 	// nearby is a gap that is read rather than skipped: a request more costs
 	// more than these bytes.
 	nearby = 256 << 10

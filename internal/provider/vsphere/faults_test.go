@@ -299,3 +299,43 @@ func TestCancelWhileOpening(t *testing.T) {
 		r.clean()
 	}
 }
+
+// The same at the very moments when a remote object is made.
+func TestCancelAtTheLedger(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, single, one(false, false), nil, vsphere.Observer{})
+	for _, c := range []struct {
+		transport, step string
+		inside          bool // of the call that follows
+	}{
+		{transport: provider.TransportRange, step: "intend snapshot"},
+		{transport: provider.TransportRange, step: "intend snapshot", inside: true},
+		{transport: provider.TransportRange, step: "amend"},
+		{transport: provider.TransportNFC, step: "intend lease"},
+		{transport: provider.TransportNFC, step: "intend lease", inside: true},
+		{transport: provider.TransportNFC, step: "amend"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		r.ledger.hook = func(step string) {
+			switch {
+			case step != c.step:
+			case c.inside:
+				r.server.Faults().Add(vcsim.Fault{Kind: vcsim.Delay, Transport: vcsim.SDK, Times: 1, Delay: 200 * time.Millisecond})
+				time.AfterFunc(50*time.Millisecond, cancel)
+			default:
+				cancel()
+			}
+		}
+		z, err := r.p.Open(ctx, r.vm, r.options(c.transport))
+		if err == nil {
+			err = z.Close(ctx)
+			if err != nil {
+				t.Error(fault.Detail(err))
+			}
+		} else {
+			wantKind(t, err, fault.Cancelled)
+		}
+		cancel()
+		r.clean()
+	}
+}

@@ -173,7 +173,7 @@ func (p *Provider) remove(ctx context.Context, c *vim25.Client, snapshot types.M
 	wait := backoff{first: 200 * time.Millisecond, most: 10 * time.Second}
 	for n := 1; ; n++ {
 		res, err := methods.RemoveSnapshot_Task(ctx, c, &types.RemoveSnapshot_Task{
-			This: snapshot, RemoveChildren: false, Consolidate: types.NewBool(true),
+			This: snapshot, RemoveChildren: false, Consolidate: new(true),
 		})
 		if err == nil {
 			_, err = waitTask(ctx, c, res.Returnval)

@@ -132,16 +132,27 @@ func (v *volume) setBacking(backing types.BaseVirtualDeviceBackingInfo) {
 
 func isTrue(b *bool) bool { return b != nil && *b }
 
+// The kinds of controllers, as provider.Disk names them.
+const (
+	pvscsi   = "pvscsi"
+	lsilogic = "lsilogic"
+	lsisas   = "lsisas"
+	buslogic = "buslogic"
+	sata     = "sata"
+	nvme     = "nvme"
+	ide      = "ide"
+)
+
 // controllerRank is the order in which a VM's firmware looks for a disk.
 func controllerRank(kind string) int {
 	switch kind {
-	case "lsilogic", "lsisas", "pvscsi", "buslogic":
+	case lsilogic, lsisas, pvscsi, buslogic:
 		return 0
-	case "sata":
+	case sata:
 		return 1
-	case "nvme":
+	case nvme:
 		return 2
-	case "ide":
+	case ide:
 		return 3
 	}
 	return 4
@@ -150,19 +161,19 @@ func controllerRank(kind string) int {
 func controllerKind(c types.BaseVirtualController) string {
 	switch c.(type) {
 	case *types.ParaVirtualSCSIController:
-		return "pvscsi"
+		return pvscsi
 	case *types.VirtualLsiLogicSASController:
-		return "lsisas"
+		return lsisas
 	case *types.VirtualBusLogicController:
-		return "buslogic"
+		return buslogic
 	case *types.VirtualNVMEController:
-		return "nvme"
+		return nvme
 	case *types.VirtualIDEController:
-		return "ide"
+		return ide
 	case types.BaseVirtualSATAController:
-		return "sata"
+		return sata
 	case types.BaseVirtualSCSIController:
-		return "lsilogic"
+		return lsilogic
 	}
 	return ""
 }

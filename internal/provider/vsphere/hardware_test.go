@@ -56,7 +56,7 @@ func TestVolumeOrder(t *testing.T) {
 
 func TestFindings(t *testing.T) {
 	t.Parallel()
-	yes := types.NewBool(true)
+	yes := new(true)
 	multiWriter := flat()
 	multiWriter.Sharing = string(types.VirtualDiskSharingSharingMultiWriter)
 	encrypted := flat()
@@ -139,7 +139,7 @@ func device(devices ...types.BaseVirtualDevice) func(*mo.VirtualMachine) {
 
 func TestStreamOfADisk(t *testing.T) {
 	t.Parallel()
-	yes, no := types.NewBool(true), types.NewBool(false)
+	yes, no := new(true), new(false)
 	l := &lease{disks: 3, info: types.HttpNfcLeaseInfo{DeviceUrl: []types.HttpNfcLeaseDeviceUrl{
 		{Key: "/vm-1/nvram", Disk: no, TargetId: "x.nvram"},
 		{Key: "/vm-1/ParaVirtualSCSIController0:1", Disk: yes},

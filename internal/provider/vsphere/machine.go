@@ -142,6 +142,9 @@ func (m *machine) setNVRAM(vm *mo.VirtualMachine) {
 	}
 }
 
+// poweredOff is provider.VM's name for a VM that does not run.
+const poweredOff = "off"
+
 func powerState(s types.VirtualMachinePowerState) string {
 	switch s {
 	case types.VirtualMachinePowerStatePoweredOn:
@@ -149,7 +152,7 @@ func powerState(s types.VirtualMachinePowerState) string {
 	case types.VirtualMachinePowerStateSuspended:
 		return "suspended"
 	default:
-		return "off"
+		return poweredOff
 	}
 }
 

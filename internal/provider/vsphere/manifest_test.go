@@ -1,8 +1,7 @@
 package vsphere
 
 import (
-	"context"
-	"crypto/sha1" //nolint:gosec // what vSphere states
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -17,18 +16,13 @@ import (
 	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
-// answers is a vCenter that answers calls as the test says.
-type answers func(req, res soap.HasFault) error
-
-func (f answers) RoundTrip(_ context.Context, req, res soap.HasFault) error { return f(req, res) }
-
 func quiet() *Provider { return &Provider{log: slog.New(slog.DiscardHandler), observer: &Observer{}} }
 
 // The manifest is compared as far as the host states something.
 func TestManifest(t *testing.T) {
 	t.Parallel()
 	const content = "what was sent"
-	sum1, sum256 := sha1.Sum([]byte(content)), sha256.Sum256([]byte(content)) //nolint:gosec // as above
+	sum1, sum256 := sha1.Sum([]byte(content)), sha256.Sum256([]byte(content))
 	one, two := hex.EncodeToString(sum1[:]), hex.EncodeToString(sum256[:])
 	type entry = types.HttpNfcLeaseManifestEntry
 	for _, c := range []struct {
@@ -95,7 +89,7 @@ func TestConsolidate(t *testing.T) {
 		vcenter := answers(func(req, res soap.HasFault) error {
 			switch r := res.(type) {
 			case *methods.RetrievePropertiesExBody:
-				spec := req.(*methods.RetrievePropertiesExBody).Req.SpecSet[0] //nolint:forcetypeassert // its pair
+				spec := req.(*methods.RetrievePropertiesExBody).Req.SpecSet[0]
 				r.Res = &types.RetrievePropertiesExResponse{Returnval: &types.RetrieveResult{
 					Objects: []types.ObjectContent{state(spec.ObjectSet[0].Obj, c.needed)},
 				}}

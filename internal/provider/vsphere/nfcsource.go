@@ -2,7 +2,7 @@ package vsphere
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // what older vCenters state
+	"crypto/sha1" // what older vCenters state
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -158,7 +158,7 @@ func (s *nfcSource) decode(in *meter, l *lease, from int64, yield func(disk.Bloc
 		if err != nil {
 			return truncated(err)
 		}
-		l.percent.Store(int32(min(b.Off*100/s.volume.CapacityBytes, 99))) //nolint:gosec // 0 to 99
+		l.percent.Store(int32(min(b.Off*100/s.volume.CapacityBytes, 99)))
 		if b.Off < from {
 			b.Release()
 			continue
@@ -196,7 +196,7 @@ func newHash(algorithm string) hash.Hash {
 	if algorithm == string(types.HttpNfcLeaseManifestEntryChecksumTypeSha256) {
 		return sha256.New()
 	}
-	return sha1.New() //nolint:gosec // see the import
+	return sha1.New()
 }
 
 // compare checks what arrived against what the host says that it sent. A

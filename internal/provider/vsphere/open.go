@@ -135,7 +135,7 @@ func (m *machine) check() error {
 
 // cold tells whether to export without a snapshot.
 func (m *machine) cold(transport string) bool {
-	if m.PowerState != "off" {
+	if m.PowerState != poweredOff {
 		return false
 	}
 	return m.template || transport == provider.TransportNFC ||

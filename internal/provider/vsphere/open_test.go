@@ -1,10 +1,15 @@
 package vsphere_test
 
 import (
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/vmware/govmomi"
+	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/hypersdk/hypersdk/internal/disk"
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -309,4 +314,55 @@ func TestSessionExpiresInsideAnNFCStream(t *testing.T) {
 	r.server.Faults().Clear()
 	r.close(z)
 	r.clean()
+}
+
+// A template cannot have a snapshot; it is exported as it is, locked.
+func TestTemplate(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, single, one(false, false), nil, vsphere.Observer{})
+	u := r.server.URL()
+	u.User = url.UserPassword(r.server.Username(), r.server.Password())
+	c, err := govmomi.NewClient(t.Context(), u, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := types.ManagedObjectReference{Type: "VirtualMachine", Value: r.vm.ID}
+	if err := object.NewVirtualMachine(c.Client, ref).MarkAsTemplate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Logout(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.CloseIdleConnections()
+	z := r.open("")
+	src := r.disk(z, "2000")
+	if info := src.Info(); info.Transport != provider.TransportNFC || !strings.Contains(info.Reason, "no snapshot") {
+		t.Errorf("%+v", info)
+	}
+	if _, err := compare(t.Context(), src, r.content("2000"), 0); err != nil {
+		t.Error(fault.Detail(err))
+	}
+	r.close(z)
+	r.clean()
+}
+
+// Names that break naive code are no matter for the content either.
+func TestContentOfOddNames(t *testing.T) {
+	t.Parallel()
+	s := start(t, vcsim.Options{VMs: odd()})
+	p := connect(t, config(t, s), vsphere.Observer{})
+	for vm, err := range p.VMs(t.Context(), "/DC/vm/Odd/*") {
+		if err != nil {
+			t.Fatal(fault.Detail(err))
+		}
+		r := &rig{t: t, server: s, p: p, ledger: &ledger{}, path: vm.Path, vm: vm}
+		for _, transport := range []string{provider.TransportRange, provider.TransportNFC} {
+			z := r.open(transport)
+			if _, err := compare(t.Context(), r.disk(z, "2000"), r.content("2000"), 0); err != nil {
+				t.Errorf("%s: %v", vm.Path, fault.Detail(err))
+			}
+			r.close(z)
+			r.clean()
+		}
+	}
 }

@@ -33,7 +33,7 @@ var _ provider.Provider = (*Provider)(nil)
 // vCenter: a daemon starts although vCenter is down. log may be nil. Kind
 // Invalid: the configuration is incomplete or wrong.
 func New(cfg Config, log *slog.Logger, observer Observer) (*Provider, error) {
-	cfg = cfg.withDefaults()
+	cfg.setDefaults()
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"strings"
 	"testing"
 
 	"github.com/hypersdk/hypersdk/internal/disk"
@@ -197,7 +198,7 @@ func TestSettleByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	entries := r.ledger.entries()
-	if len(entries) != 1 || bytes.Contains([]byte(entries[0].Ref), []byte(`"snapshot":`)) || len(r.server.Leftovers()) != 1 {
+	if len(entries) != 1 || strings.Contains(entries[0].Ref, `"snapshot":`) || len(r.server.Leftovers()) != 1 {
 		t.Fatalf("the test proves nothing: %v, %v", entries, r.server.Leftovers())
 	}
 	if err := r.p.Settle(t.Context(), entries[0]); err != nil {

@@ -42,7 +42,7 @@ func walkOnce(ctx context.Context, c *vim25.Client, wanted []types.PropertySpec)
 			PropSet: wanted,
 			ObjectSet: []types.ObjectSpec{{
 				Obj:       view.Returnval,
-				Skip:      types.NewBool(true),
+				Skip:      new(true),
 				SelectSet: []types.BaseSelectionSpec{&types.TraversalSpec{Type: "ContainerView", Path: "view"}},
 			}},
 		}},
@@ -67,7 +67,7 @@ func read[T any](ctx context.Context, c *vim25.Client, refs []types.ManagedObjec
 			PropSet:   []types.PropertySpec{{Type: refs[0].Type, PathSet: paths}},
 			ObjectSet: set,
 			// A VM deleted meanwhile must not fail the others.
-			ReportMissingObjectsInResults: types.NewBool(len(refs) > 1),
+			ReportMissingObjectsInResults: new(len(refs) > 1),
 		}},
 	})
 	if err != nil {

@@ -102,12 +102,13 @@ func (l *login) renew(ctx context.Context, generation uint64) error {
 		return err
 	}
 	defer l.give()
-	if l.generation.Load() != generation {
-		return nil
+	c := l.client.Load()
+	if l.generation.Load() != generation || c == nil {
+		return nil // done, or closed: the next call finds out
 	}
 	l.log.InfoContext(ctx, "the vCenter session has expired, logging in again", "vcenter", l.endpoint.Host)
 	l.observer.relogin()
-	return l.authenticate(ctx, l.client.Load())
+	return l.authenticate(ctx, c)
 }
 
 // authenticate logs in. The caller holds the turn.
@@ -166,6 +167,7 @@ func (l *login) close(ctx context.Context) error {
 		return err
 	}
 	defer l.give()
+	defer l.transport.CloseIdleConnections()
 	c := l.client.Swap(nil)
 	if c == nil {
 		return nil
@@ -173,7 +175,6 @@ func (l *login) close(ctx context.Context) error {
 	l.stop()
 	l.alive.Wait()
 	err := session.NewManager(c).Logout(ctx)
-	l.transport.CloseIdleConnections()
 	if err != nil && !vimfault.Is(err, &types.NotAuthenticated{}) {
 		return classify(ctx, err, "log out of vCenter")
 	}

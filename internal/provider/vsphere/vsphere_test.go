@@ -80,9 +80,17 @@ type ledger struct {
 	n    int
 	open map[string]provider.LedgerEntry
 	fail error // of Amend
+	hook func(step string)
+}
+
+func (l *ledger) at(step string) {
+	if l.hook != nil {
+		l.hook(step)
+	}
 }
 
 func (l *ledger) Intend(_ context.Context, kind, ref string) (string, error) {
+	l.at("intend " + kind)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.open == nil {
@@ -95,6 +103,7 @@ func (l *ledger) Intend(_ context.Context, kind, ref string) (string, error) {
 }
 
 func (l *ledger) Amend(_ context.Context, id, ref string) error {
+	l.at("amend")
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e, ok := l.open[id]
