@@ -69,7 +69,7 @@ func Run(t *testing.T, open Open) {
 type world struct {
 	*testing.T
 	Store
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // the test's
 	ours   tenant.Scope
 	theirs tenant.Scope
 
