@@ -27,7 +27,7 @@ var (
 // that the compiler cannot remove stay: without them (unsafe) it was no more than
 // 5 % faster. Table entries of up to three literals gained nothing either.
 //
-//nolint:gocognit // one loop on purpose
+//nolint:cyclop,gocognit // one loop on purpose
 func (d *decoder) fast(t *tables) (end bool, err error) {
 	src, dst := d.src, d.dst
 	ip, op, in, n := d.ip, d.op, d.bits, d.nbits

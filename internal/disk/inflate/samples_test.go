@@ -36,7 +36,7 @@ func samples(t testing.TB) map[string][]byte {
 		"text":   sourceText(t)[:grain],
 		"elf":    executable(t)[grain : 2*grain],
 	}
-	for period := 1; period <= 40; period += 1 + period/12 {
+	for period := 1; period <= 40; period += 1 + period/8*4 {
 		unit := randomBytes(r, period)
 		all["period "+string(rune('0'+period))] = bytes.Repeat(unit, grain/period)
 	}

@@ -25,7 +25,7 @@ func fill(t *testing.T, s sink.Stage, limit int64) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer o.Close() //nolint:errcheck // it failed before
+	defer o.Close() // it failed before
 	chunk := bytes.Repeat([]byte{1}, 256<<10)
 	for off := int64(0); off < limit; off += int64(len(chunk)) {
 		if _, err := o.WriteAt(chunk, off); err != nil {
@@ -247,7 +247,7 @@ func writeSomething(t *testing.T, d *Dir) (wrote int) {
 	if err != nil {
 		return 0
 	}
-	defer s.Discard(t.Context()) //nolint:errcheck // the directory may be anywhere in the root
+	defer s.Discard(t.Context()) // the directory may be anywhere in the root
 	o, err := s.Create("disk", false)
 	if err != nil {
 		return 0
@@ -314,5 +314,36 @@ func TestSingleFileIsNotTakenOver(t *testing.T) {
 	}
 	if got := list(t, filepath.Dir(path)); !slices.Equal(got, []string{"disk.raw"}) {
 		t.Error(got)
+	}
+}
+
+// TestLockOfALostName: who opened a file just before its owner published or
+// removed it must not write into it.
+func TestLockOfALostName(t *testing.T) {
+	path := t.TempDir()
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	f, err := lock(root, "x", os.O_RDWR|os.O_CREATE, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := same(root, "x", f); err != nil {
+		t.Errorf("the name is still there: %v", err)
+	}
+	if err := root.Rename("x", "published"); err != nil {
+		t.Fatal(err)
+	}
+	if err := same(root, "x", f); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the name is gone: %v", err)
+	}
+	if err := root.WriteFile("x", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := same(root, "x", f); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the name is another file's: %v", err)
 	}
 }
