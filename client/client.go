@@ -39,10 +39,9 @@ type Options struct {
 // have no effect, cancels can be repeated, submits carry an idempotency key. An
 // error is an *Error, or that of the context.
 type Client struct {
-	base  *url.URL
-	http  *http.Client
-	sign  func(h http.Header) // adds the key, which no printer of a Client can see
-	pause func(ctx context.Context, d time.Duration) error
+	base *url.URL
+	http *http.Client
+	sign func(h http.Header) // adds the key, which no printer of a Client can see
 }
 
 const (
@@ -51,6 +50,7 @@ const (
 	longPause   = 10 * time.Second       // the longest one
 	requestTime = time.Minute            // for one attempt
 	maxAnswer   = 64 << 20               // bytes
+	schemeUnix  = "unix"
 )
 
 // New returns a client of the daemon at a base URL: http://HOST:PORT,
@@ -58,18 +58,18 @@ const (
 func New(baseURL string, o Options) (*Client, error) {
 	u, err := url.Parse(baseURL)
 	switch {
-	case err != nil, u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "unix", u.Scheme != "unix" && u.Host == "":
+	case err != nil, u.Scheme != "http" && u.Scheme != "https" && u.Scheme != schemeUnix, u.Scheme != schemeUnix && u.Host == "":
 		return nil, &Error{Code: "HX-CLIENT-001", Detail: fmt.Sprintf("%.100q is no URL of a daemon", baseURL),
 			Fix: "give http://HOST:PORT, https://HOST or unix:///PATH"}
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return nil, &Error{Code: "HX-CLIENT-002", Detail: "the URL of the daemon holds more than scheme, host and path",
 			Fix: "give the API key by itself"}
 	}
-	c := &Client{base: u, http: o.HTTPClient, pause: pause}
-	switch {
-	case u.Scheme == "unix" && o.HTTPClient != nil:
+	c := &Client{base: u, http: o.HTTPClient}
+	switch socket := u.Scheme == schemeUnix; {
+	case socket && o.HTTPClient != nil:
 		return nil, &Error{Code: "HX-CLIENT-003", Detail: "an HTTP client of your own cannot talk to a unix socket", Fix: "leave it out"}
-	case u.Scheme == "unix":
+	case socket:
 		c.base, c.http = &url.URL{Scheme: "http", Host: "localhost"}, newHTTP(u.Path)
 	case c.http == nil:
 		c.http = newHTTP("")
@@ -130,7 +130,7 @@ func (c *Client) do(ctx context.Context, q call) error {
 		if err == nil || !isTransient(err) || attempt == attempts {
 			return err
 		}
-		if err := c.pause(ctx, max(wait, backoff(attempt))); err != nil {
+		if err := pause(ctx, max(wait, backoff(attempt))); err != nil {
 			return err
 		}
 	}
@@ -183,8 +183,7 @@ func (c *Client) send(ctx context.Context, q call) (*http.Response, error) {
 
 // reason leaves out what the message says already.
 func reason(err error) string {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
 	return err.Error()
@@ -193,7 +192,7 @@ func reason(err error) string {
 // backoff is the pause after an attempt (from 1), with half of it by chance.
 func backoff(attempt int) time.Duration {
 	d := min(longPause, firstPause<<min(attempt-1, 10))
-	return d/2 + rand.N(d/2)
+	return d/2 + rand.N(d/2) //nolint:gosec // jitter is no secret
 }
 
 func retryAfter(res *http.Response) time.Duration {

@@ -48,8 +48,8 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // isTransient tells whether the same request may succeed a little later.
 func isTransient(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.transient
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.transient
 }
 
 // maxProblem bounds what is read of an error's body.

@@ -53,7 +53,7 @@ func (c *Client) Events(ctx context.Context, id string, after int64) iter.Seq2[U
 				yield(Update{}, err)
 				return
 			}
-			if err := c.pause(ctx, max(s.wait, backoff(failures+1))); err != nil {
+			if err := pause(ctx, max(s.wait, backoff(failures+1))); err != nil {
 				yield(Update{}, err)
 				return
 			}

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // Submit submits jobs. Accepted ones are durable when it returns; a job of
@@ -85,9 +86,5 @@ func (c *Client) Cancel(ctx context.Context, id, reason string) (Cancellation, e
 
 // jobPath makes the path of a job; whatever the id holds stays one segment.
 func jobPath(id string, more ...string) string {
-	path := "/jobs/" + url.PathEscape(id)
-	for _, m := range more {
-		path += "/" + m
-	}
-	return path
+	return "/jobs/" + strings.Join(append([]string{url.PathEscape(id)}, more...), "/")
 }

@@ -45,7 +45,7 @@ func credential(h http.Header) string {
 	if found && strings.EqualFold(scheme, "Bearer") {
 		return strings.TrimSpace(token)
 	}
-	return strings.TrimSpace(h.Get("X-API-Key"))
+	return strings.TrimSpace(h.Get("X-Api-Key"))
 }
 
 // Loopback lets in everybody who reaches a daemon that listens on this machine

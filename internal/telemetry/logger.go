@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -50,13 +51,8 @@ var secretNames = []string{"password", "passwd", "secret", "token", "authorizati
 
 // clean is the slog.HandlerOptions.ReplaceAttr of every line.
 func clean(groups []string, a slog.Attr) slog.Attr {
-	if isSecretName(a.Key) {
+	if isSecretName(a.Key) || slices.ContainsFunc(groups, isSecretName) {
 		return slog.String(a.Key, redacted)
-	}
-	for _, g := range groups {
-		if isSecretName(g) {
-			return slog.String(a.Key, redacted)
-		}
 	}
 	switch a.Value.Kind() {
 	case slog.KindTime:
@@ -74,12 +70,7 @@ func clean(groups []string, a slog.Attr) slog.Attr {
 
 func isSecretName(key string) bool {
 	key = strings.ToLower(strings.ReplaceAll(key, "-", "_"))
-	for _, name := range secretNames {
-		if strings.Contains(key, name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(secretNames, func(name string) bool { return strings.Contains(key, name) })
 }
 
 func cleanAny(key string, v any) slog.Value {

@@ -14,11 +14,11 @@ import (
 
 func (a *API) routeCancel() {
 	private(a, huma.Operation{
-		OperationID: "cancel_job", Method: http.MethodPost, Path: "/jobs/{id}/cancel", Tags: []string{"jobs"}, Summary: "Cancel a job",
+		OperationID: "cancel_job", Method: http.MethodPost, Path: "/jobs/{id}/cancel", Tags: tagJobs, Summary: "Cancel a job",
 		Description: "Safe to repeat without an idempotency key: the outcome tells what was so before. A job is cancelled when it has cleaned up.",
 	}, a.cancelJob)
 	private(a, huma.Operation{
-		OperationID: "cancel_jobs", Method: http.MethodPost, Path: "/jobs/cancel", Tags: []string{"jobs"}, Summary: "Cancel several jobs",
+		OperationID: "cancel_jobs", Method: http.MethodPost, Path: "/jobs/cancel", Tags: tagJobs, Summary: "Cancel several jobs",
 		Description: "Safe to repeat without an idempotency key. Each job has its own outcome or error.",
 	}, a.cancelJobs)
 }

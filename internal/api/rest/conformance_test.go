@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -155,18 +156,18 @@ func (c *conformance) check(req *http.Request, sent []byte, res *http.Response) 
 		return c.body(res, "components", "schemas", "Problem")
 	}
 	if mediaType(req.Header) == "application/json" && len(sent) > 0 && res.StatusCode < 300 {
-		if err := c.doc.validate(sent, append(op, "requestBody", "content", "application/json", "schema")...); err != nil {
+		if err := c.doc.validate(sent, slices.Concat(op, []string{"requestBody", "content", "application/json", "schema"})...); err != nil {
 			return fmt.Errorf("the request was accepted: %w", err)
 		}
 	}
-	response := append(op, "responses", strconv.Itoa(res.StatusCode))
+	response := slices.Concat(op, []string{"responses", strconv.Itoa(res.StatusCode)})
 	if c.doc.at(response...) == nil {
 		if res.StatusCode < 300 {
 			return fmt.Errorf("the status is not documented")
 		}
-		response = append(op, "responses", "default")
+		response = slices.Concat(op, []string{"responses", "default"})
 	}
-	content := c.doc.at(append(response, "content")...)
+	content := c.doc.at(slices.Concat(response, []string{"content"})...)
 	mt := mediaType(res.Header)
 	switch {
 	case content == nil:
@@ -179,7 +180,7 @@ func (c *conformance) check(req *http.Request, sent []byte, res *http.Response) 
 	case !strings.HasSuffix(mt, "json"), req.Method == http.MethodHead:
 		return nil
 	}
-	return c.body(res, append(response, "content", mt, "schema")...)
+	return c.body(res, slices.Concat(response, []string{"content", mt, "schema"})...)
 }
 
 // body judges the body and leaves it as it was.

@@ -30,7 +30,7 @@ const reconnect = 2 * time.Second
 func (a *API) routeEvents() {
 	a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[event.Event](), true, "") // what a message's data holds
 	private(a, huma.Operation{
-		OperationID: "job_events", Method: http.MethodGet, Path: "/jobs/{id}/events", Tags: []string{"jobs"},
+		OperationID: "job_events", Method: http.MethodGet, Path: "/jobs/{id}/events", Tags: tagJobs,
 		Summary: "Follow a job",
 		Description: "Server-sent events. A message with an id is an Event, named by its kind; `progress` holds a Progress, at most one a second on average; " +
 			"`end` closes the stream of a job that ended. After a broken connection send the last id as Last-Event-ID: no event is left out or repeated.",
@@ -63,17 +63,18 @@ func (a *API) jobEvents(ctx context.Context, p tenant.Principal, in *eventsInput
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		defer cancel()
-		defer a.onClose(cancel)()
+		detach := a.onClose(cancel)
+		defer detach()
 		a.follow(ctx, hc, updates)
 	}}, nil
 }
 
 // empty tells whether a stream that ends by itself has nothing to say.
 func empty(updates iter.Seq2[service.Update, error]) bool {
-	for range updates {
-		return false
-	}
-	return true
+	next, stop := iter.Pull2(updates)
+	defer stop()
+	_, _, some := next()
+	return !some
 }
 
 // follow writes the stream until it ends, the client is gone or too slow, or the

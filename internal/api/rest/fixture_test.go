@@ -109,7 +109,7 @@ func (w *world) call(method, path, body string, headers ...string) answer {
 	w.t.Helper()
 	req, err := http.NewRequestWithContext(w.t.Context(), method, w.server.URL+path, strings.NewReader(body))
 	must(w.t, err)
-	req.Header.Set("X-API-Key", key)
+	req.Header.Set("X-Api-Key", key)
 	for i := 0; i < len(headers); i += 2 {
 		if headers[i+1] == "" {
 			req.Header.Del(headers[i])

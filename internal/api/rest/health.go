@@ -58,18 +58,18 @@ const checkTime = time.Second
 func (a *API) routeHealth() {
 	schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Health](), true, "")
 	register(a, huma.Operation{
-		OperationID: "get_health", Method: http.MethodGet, Path: "/health", Tags: []string{"daemon"}, Summary: "The state of each part",
+		OperationID: "get_health", Method: http.MethodGet, Path: "/health", Tags: tagDaemon, Summary: "The state of each part",
 		Description: "For people and monitoring. Let an orchestrator ask /livez and /readyz.",
 		Responses: map[string]*huma.Response{"503": {
-			Description: "Unhealthy", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}},
+			Description: "Unhealthy", Content: map[string]*huma.MediaType{mediaJSON: {Schema: schema}},
 		}},
 	}, a.getHealth)
 	register(a, huma.Operation{
-		OperationID: "get_livez", Method: http.MethodGet, Path: "/livez", Tags: []string{"daemon"}, Summary: "Whether the process answers; nothing else is looked at",
+		OperationID: "get_livez", Method: http.MethodGet, Path: "/livez", Tags: tagDaemon, Summary: "Whether the process answers; nothing else is looked at",
 		Responses: map[string]*huma.Response{"200": textResponse("It does", textPlain)},
 	}, func(context.Context, *struct{}) (*textOutput, error) { return text(http.StatusOK, "ok\n"), nil })
 	register(a, huma.Operation{
-		OperationID: "get_readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"daemon"}, Summary: "Whether requests should be sent here",
+		OperationID: "get_readyz", Method: http.MethodGet, Path: "/readyz", Tags: tagDaemon, Summary: "Whether requests should be sent here",
 		Responses: map[string]*huma.Response{
 			"200": textResponse("They should", textPlain), "503": textResponse("They should not: the daemon stops, or a part is unhealthy", textPlain),
 		},

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -86,10 +87,10 @@ func TestReadyzTellsWhy(t *testing.T) {
 func TestCheckThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		running := 0
+		var running atomic.Int32
 		api, err := rest.New(t.Context(), rest.Deps{Log: discard, Health: map[string]rest.HealthCheck{
 			"disk_space": func(context.Context) rest.Check {
-				running++
+				running.Add(1)
 				<-release
 				return rest.Check{Status: rest.Healthy}
 			},
@@ -104,8 +105,8 @@ func TestCheckThatHangs(t *testing.T) {
 				t.Fatalf("%d %s", rec.Code, rec.Body)
 			}
 		}
-		if running != 1 {
-			t.Fatalf("%d checks hang", running)
+		if n := running.Load(); n != 1 {
+			t.Fatalf("%d checks hang", n)
 		}
 		close(release)
 		synctest.Wait()

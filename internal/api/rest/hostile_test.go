@@ -10,14 +10,15 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/auth"
-	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/telemetry"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
@@ -127,6 +128,9 @@ func TestBadInput(t *testing.T) {
 	}
 	if got := w.call("DELETE", "/jobs/x", ""); !strings.Contains(got.header.Get("Allow"), "GET") {
 		t.Fatalf("Allow: %q", got.header.Get("Allow"))
+	}
+	if got := w.call("POST", "/jobs/query", `{"job_ids":`+deep); got.problem(t).Code != "HX-API-008" {
+		t.Fatalf("the depth is not bounded: %.200s", got.body)
 	}
 	page := w.call("POST", "/jobs/query", `{}`)
 	if !strings.Contains(page.body, `"total":0`) {
@@ -305,7 +309,7 @@ func TestRequestLog(t *testing.T) {
 // routes and no more.
 func TestSeriesStayConstant(t *testing.T) {
 	m := telemetry.NewMetrics(telemetry.Sources{
-		Jobs:    func(context.Context) (map[job.State]int64, error) { return nil, nil },
+		Jobs:    func(context.Context) (map[job.State]int64, error) { return map[job.State]int64{}, nil },
 		Workers: func() (int, int) { return 1, 0 }, Version: "v", Log: discard,
 	})
 	w := newWorld(t, func(d *rest.Deps, _ *http.Server) { d.Observe, d.Metrics, d.Log = m.Request, m.Handler(), discard })
@@ -315,7 +319,7 @@ func TestSeriesStayConstant(t *testing.T) {
 			if i%2 == 0 {
 				path = fmt.Sprintf("/jobs/%d", i)
 			}
-			r, err := http.NewRequest(fmt.Sprintf("M%d", i%7), "http://h"+path, nil)
+			r, err := http.NewRequest(fmt.Sprintf("M%d", i), "http://h"+path, nil)
 			must(t, err)
 			if i%3 == 0 {
 				r.Method = http.MethodGet
@@ -336,6 +340,13 @@ type nobody struct{ h http.Header }
 func (n nobody) Header() http.Header         { return n.h }
 func (n nobody) Write(p []byte) (int, error) { return len(p), nil }
 func (n nobody) WriteHeader(int)             {}
+
+func TestServerHasEveryLimit(t *testing.T) {
+	s := rest.NewServer(http.NotFoundHandler(), discard)
+	if s.ReadHeaderTimeout <= 0 || s.ReadTimeout <= 0 || s.WriteTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 || s.ErrorLog == nil {
+		t.Fatalf("%+v", s)
+	}
+}
 
 // slowly shortens the limits, so that a test need not wait for the real ones.
 func slowly(_ *rest.Deps, s *http.Server) {
@@ -394,23 +405,34 @@ func TestBrokenBody(t *testing.T) {
 	}
 }
 
-// A client that hangs up in the middle of an answer is no panic of ours.
-func TestClientThatHangsUp(t *testing.T) {
-	w := newWorld(t)
-	gone, served := make(chan struct{}), make(chan struct{})
-	w.inv.fail = func() { close(served); <-gone }
-	w.inv.err = fault.New(fault.Conflict, "HX-TEST-003", strings.Repeat("x", 1<<20), "")
-	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", w.server.Listener.Addr().String())
-	must(t, err)
-	_, err = fmt.Fprintf(c, "GET /vms HTTP/1.1\r\nHost: localhost\r\nX-API-Key: %s\r\n\r\n", key)
-	must(t, err)
-	<-served
-	must(t, c.Close())
-	close(gone)
-	for !strings.Contains(w.log.String(), `"route":"/vms"`) {
-		runtime.Gosched()
-	}
-	if strings.Contains(w.log.String(), "panic") {
-		t.Fatal(w.log.String())
+// A client that hangs up, or does not read its answer, is no panic of ours.
+func TestClientThatIsGone(t *testing.T) {
+	w := newWorld(t, func(_ *rest.Deps, s *http.Server) { s.WriteTimeout = 200 * time.Millisecond })
+	vm := w.inv.vms[0]
+	vm.Name = strings.Repeat("x", 1<<20)
+	w.inv.vms = slices.Repeat([]provider.VM{vm}, 32) // more than the socket's buffers hold
+	for name, leave := range map[string]func(net.Conn){
+		"hangs up":      func(c net.Conn) { must(t, c.Close()) },
+		"does not read": func(net.Conn) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := strings.Count(w.log.String(), `"route":"/vms"`)
+			gone, served := make(chan struct{}), make(chan struct{})
+			w.inv.fail = func() { close(served); <-gone }
+			c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", w.server.Listener.Addr().String())
+			must(t, err)
+			defer func() { _ = c.Close() }()
+			_, err = fmt.Fprintf(c, "GET /vms HTTP/1.1\r\nHost: localhost\r\nX-API-Key: %s\r\n\r\n", key)
+			must(t, err)
+			<-served
+			leave(c)
+			close(gone)
+			for strings.Count(w.log.String(), `"route":"/vms"`) == before {
+				runtime.Gosched()
+			}
+			if log := w.log.String(); strings.Contains(log, "panic") || strings.Contains(log, "superfluous") {
+				t.Fatal(log)
+			}
+		})
 	}
 }

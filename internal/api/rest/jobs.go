@@ -17,21 +17,21 @@ import (
 
 func (a *API) routeJobs() {
 	private(a, huma.Operation{
-		OperationID: "query_jobs", Method: http.MethodPost, Path: "/jobs/query", Tags: []string{"jobs"},
+		OperationID: "query_jobs", Method: http.MethodPost, Path: "/jobs/query", Tags: tagJobs,
 		Summary: "Find jobs", Description: "Newest first. Fields are cumulative, the values of a field alternatives; an empty object finds all.",
 	}, a.queryJobs)
 	private(a, huma.Operation{
-		OperationID: "list_jobs", Method: http.MethodGet, Path: "/jobs", Tags: []string{"jobs"}, Summary: "List jobs, newest first",
+		OperationID: "list_jobs", Method: http.MethodGet, Path: "/jobs", Tags: tagJobs, Summary: "List jobs, newest first",
 	}, a.listJobs)
 	private(a, huma.Operation{
-		OperationID: "get_job", Method: http.MethodGet, Path: "/jobs/{id}", Tags: []string{"jobs"}, Summary: "Get a job",
+		OperationID: "get_job", Method: http.MethodGet, Path: "/jobs/{id}", Tags: tagJobs, Summary: "Get a job",
 	}, a.getJob)
 	schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[receipt.Receipt](), true, "")
 	private(a, huma.Operation{
-		OperationID: "get_receipt", Method: http.MethodGet, Path: "/jobs/{id}/receipt", Tags: []string{"jobs"},
+		OperationID: "get_receipt", Method: http.MethodGet, Path: "/jobs/{id}/receipt", Tags: tagJobs,
 		Summary: "Get the proof that a completed job left",
 		Responses: map[string]*huma.Response{"200": {
-			Description: "The receipt and its signature", Content: map[string]*huma.MediaType{"application/json": {Schema: signed(schema)}},
+			Description: "The receipt and its signature", Content: map[string]*huma.MediaType{mediaJSON: {Schema: signed(schema)}},
 		}},
 	}, a.getReceipt)
 	a.routeSubmit()
@@ -158,7 +158,7 @@ func (a *API) getReceipt(ctx context.Context, p tenant.Principal, in *jobInput) 
 	if err != nil {
 		return nil, err
 	}
-	return &receiptOutput{ContentType: "application/json", Body: r}, nil
+	return &receiptOutput{ContentType: mediaJSON, Body: r}, nil
 }
 
 // signed is the schema of a receipt file.

@@ -119,8 +119,8 @@ func TestQueryAndList(t *testing.T) {
 	for path := "/jobs?limit=2&status=pending,running&vm=web-01"; path != ""; {
 		got := w.call("GET", path, "")
 		var l struct {
-			Items      []client.Job
-			NextCursor string `json:"next_cursor"`
+			Items      []client.Job `json:"items"`
+			NextCursor string       `json:"next_cursor"`
 		}
 		must(t, json.Unmarshal([]byte(got.body), &l))
 		for _, j := range l.Items {
@@ -181,9 +181,9 @@ func TestCancel(t *testing.T) {
 	var m struct {
 		Results []struct {
 			client.Cancellation
-			Error *client.Issue
-		}
-		Failed int
+			Error *client.Issue `json:"error"`
+		} `json:"results"`
+		Failed int `json:"failed"`
 	}
 	must(t, json.Unmarshal([]byte(many.body), &m))
 	var outcomes []string

@@ -168,9 +168,13 @@ type recorder struct {
 	bytes  int64
 }
 
-// WriteHeader notes the first final status.
+// WriteHeader notes the final status and drops a second one: huma sends it when
+// the client is gone.
 func (r *recorder) WriteHeader(code int) {
-	if r.status == 0 && code >= http.StatusOK {
+	if r.status != 0 {
+		return
+	}
+	if code >= http.StatusOK {
 		r.status = code
 	}
 	r.ResponseWriter.WriteHeader(code)

@@ -3,7 +3,6 @@ package rest
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"reflect"
 	"strings"
@@ -16,6 +15,21 @@ import (
 	"github.com/hypersdk/hypersdk/internal/receipt"
 )
 
+const mediaJSON = "application/json"
+
+// The parts that the document sorts operations into.
+var (
+	tagJobs   = []string{"jobs"}
+	tagVMs    = []string{"vms"}
+	tagDaemon = []string{"daemon"}
+)
+
+// The ways to send the API key.
+const (
+	schemeBearer = "bearer"
+	schemeAPIKey = "api_key"
+)
+
 // newHuma sets huma up: no pages loaded from elsewhere, no $schema in bodies,
 // unknown query parameters refused, every error a Problem.
 func newHuma(a *API) huma.API {
@@ -25,27 +39,14 @@ func newHuma(a *API) huma.API {
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", "", nil
 	c.RejectUnknownQueryParameters = true
 	c.Transformers = []huma.Transformer{a.transform}
-	format := huma.Format{Marshal: marshal, Unmarshal: json.Unmarshal}
-	c.Formats = map[string]huma.Format{"application/json": format, "json": format} // the second for …+json
+	format := huma.Format{Marshal: encode, Unmarshal: json.Unmarshal}
+	c.Formats = map[string]huma.Format{mediaJSON: format, "json": format} // the second for …+json
 	c.Components.Schemas = newRegistry()
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"bearer":  {Type: "http", Scheme: "bearer", Description: "The API key"},
-		"api_key": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The API key"},
+		schemeBearer: {Type: "http", Scheme: "bearer", Description: "The API key"},
+		schemeAPIKey: {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The API key"},
 	}
 	return humago.New(a.mux, c)
-}
-
-func marshal(w io.Writer, v any) error {
-	// huma panics at an error, and a client that hung up is none of ours.
-	return encode(deaf{w}, v)
-}
-
-// deaf is a writer that does not tell that nobody listens.
-type deaf struct{ w io.Writer }
-
-func (d deaf) Write(p []byte) (int, error) {
-	_, _ = d.w.Write(p)
-	return len(p), nil
 }
 
 // newRegistry gives the schemas names of their own and the enums their values.
@@ -109,15 +110,15 @@ func textResponse(description, contentType string) *huma.Response {
 func (a *API) routeDocument() error {
 	doc := a.huma.OpenAPI()
 	doc.AddOperation(&huma.Operation{
-		OperationID: "openapi", Method: http.MethodGet, Path: "/openapi.json", Tags: []string{"daemon"}, Summary: "This document",
+		OperationID: "openapi", Method: http.MethodGet, Path: "/openapi.json", Tags: tagDaemon, Summary: "This document",
 		Responses: map[string]*huma.Response{"200": {
 			Description: "OpenAPI 3.1",
-			Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}}},
+			Content:     map[string]*huma.MediaType{mediaJSON: {Schema: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}}},
 		}},
 	})
 	if a.deps.Metrics != nil {
 		doc.AddOperation(&huma.Operation{
-			OperationID: "metrics", Method: http.MethodGet, Path: "/metrics", Tags: []string{"daemon"}, Summary: "Metrics for Prometheus",
+			OperationID: "metrics", Method: http.MethodGet, Path: "/metrics", Tags: tagDaemon, Summary: "Metrics for Prometheus",
 			Responses: map[string]*huma.Response{"200": textResponse("The text exposition format", "text/plain")},
 		})
 		a.mux.Handle("GET /metrics", a.deps.Metrics)
@@ -129,7 +130,7 @@ func (a *API) routeDocument() error {
 		return fmt.Errorf("encode the OpenAPI document: %w", err)
 	}
 	a.mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Type", mediaJSON)
 		_, _ = w.Write(body) // the client is gone: nobody to tell
 	})
 	return nil

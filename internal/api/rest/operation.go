@@ -20,7 +20,7 @@ import (
 // private registers an operation that needs a principal. The order holds for
 // all: authenticate, then read the body, then judge it.
 func private[I, O any](a *API, op huma.Operation, h func(ctx context.Context, p tenant.Principal, in *I) (*O, error)) {
-	op.Security = []map[string][]string{{"bearer": {}}, {"api_key": {}}}
+	op.Security = []map[string][]string{{schemeBearer: {}}, {schemeAPIKey: {}}}
 	op.Middlewares = huma.Middlewares{a.authenticate}
 	register(a, op, func(ctx context.Context, in *I) (*O, error) {
 		// Without the middleware this is the zero Principal, which may do nothing.
@@ -125,7 +125,7 @@ func (e *exchange) BodyReader() io.Reader { return &e.body }
 // Header returns a request header. Nothing is negotiated: every answer is JSON.
 func (e *exchange) Header(name string) string {
 	if name == "Accept" || name == "Content-Type" && e.json {
-		return "application/json"
+		return mediaJSON
 	}
 	return e.humaContext.Header(name)
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -15,6 +17,8 @@ import (
 // Problem is how every error is answered (RFC 9457, application/problem+json).
 // It is also the error that a handler returns when it has more to say than a
 // fault.Error.
+//
+//nolint:errname // the name is the schema's in the document
 type Problem struct {
 	Title     string `json:"title" doc:"The HTTP status in words"`
 	Status    int    `json:"status" doc:"The HTTP status"`
@@ -112,9 +116,7 @@ func (p *Problem) GetHeaders() http.Header {
 // refuse answers an error where huma has no hand in it.
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.problem(r.Context(), err)
-	for name, values := range p.GetHeaders() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.Header().Set("Content-Type", problemType)
 	w.Header().Del("Content-Length")
 	w.WriteHeader(p.Status)
@@ -123,7 +125,7 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 // encode writes JSON in one piece, so that what cannot be encoded leaves no half
 // of an answer.
-func encode(w interface{ Write(p []byte) (int, error) }, v any) error {
+func encode(w io.Writer, v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

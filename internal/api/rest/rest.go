@@ -60,7 +60,7 @@ type API struct {
 	body    time.Duration // to send the body of a request
 	// closing tells whether the daemon stops; onClose calls f then.
 	closing func() bool
-	onClose func(f func()) (stop func() bool)
+	onClose func(f func()) (detach func())
 }
 
 // New makes the door. When ctx is done, /readyz says so and the event streams
@@ -70,7 +70,10 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a := &API{
 		deps: d, mux: http.NewServeMux(), started: time.Now(), body: bodyTime, probes: newProbes(d.Health),
 		closing: func() bool { return ctx.Err() != nil },
-		onClose: func(f func()) func() bool { return context.AfterFunc(ctx, f) },
+		onClose: func(f func()) func() {
+			stop := context.AfterFunc(ctx, f)
+			return func() { stop() }
+		},
 	}
 	a.huma = newHuma(a)
 	a.routeJobs()

@@ -13,7 +13,7 @@ import (
 
 func (a *API) routeStatus() {
 	private(a, huma.Operation{
-		OperationID: "get_status", Method: http.MethodGet, Path: "/status", Tags: []string{"daemon"},
+		OperationID: "get_status", Method: http.MethodGet, Path: "/status", Tags: tagDaemon,
 		Summary: "How busy the daemon is, and with what",
 	}, a.getStatus)
 }

@@ -12,24 +12,27 @@ import (
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
+// batch is the key of the object form of a submit.
+const batch = "jobs"
+
 // routeSubmit leaves the body to job.DecodeSpecs: it reads YAML as well, is
 // stricter than huma and names lines.
 func (a *API) routeSubmit() {
 	spec := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[job.Spec](), true, "")
 	list := &huma.Schema{Type: huma.TypeArray, Items: spec}
 	forms := &huma.Schema{OneOf: []*huma.Schema{spec, list, {
-		Type: huma.TypeObject, Properties: map[string]*huma.Schema{"jobs": list},
-		Required: []string{"jobs"}, AdditionalProperties: false,
+		Type: huma.TypeObject, Properties: map[string]*huma.Schema{batch: list},
+		Required: []string{batch}, AdditionalProperties: false,
 	}}}
 	body := &huma.RequestBody{
 		Description: "One job, a list of jobs, or an object with the list. Unknown keys are refused by name.",
 		Content: map[string]*huma.MediaType{
-			"application/json": {Schema: forms},
+			mediaJSON:          {Schema: forms},
 			"application/yaml": {Schema: forms},
 		},
 	}
 	private(a, huma.Operation{
-		OperationID: "submit_jobs", Method: http.MethodPost, Path: "/jobs/submit", Tags: []string{"jobs"}, Summary: "Submit jobs",
+		OperationID: "submit_jobs", Method: http.MethodPost, Path: "/jobs/submit", Tags: tagJobs, Summary: "Submit jobs",
 		Description: "Accepted jobs are durable when the answer arrives. If some are refused, the others are accepted; if all are, the answer is an error.",
 		RequestBody: body, SkipValidateBody: true, DefaultStatus: http.StatusAccepted,
 	}, a.submitJobs)

@@ -12,10 +12,10 @@ import (
 
 func (a *API) routeVMs() {
 	private(a, huma.Operation{
-		OperationID: "list_vms", Method: http.MethodGet, Path: "/vms", Tags: []string{"vms"}, Summary: "List virtual machines",
+		OperationID: "list_vms", Method: http.MethodGet, Path: "/vms", Tags: tagVMs, Summary: "List virtual machines",
 	}, a.listVMs)
 	private(a, huma.Operation{
-		OperationID: "get_vm", Method: http.MethodGet, Path: "/vms/{id}", Tags: []string{"vms"}, Summary: "Get a virtual machine",
+		OperationID: "get_vm", Method: http.MethodGet, Path: "/vms/{id}", Tags: tagVMs, Summary: "Get a virtual machine",
 	}, a.getVM)
 }
 
