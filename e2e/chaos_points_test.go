@@ -29,7 +29,6 @@ var points = []struct {
 	{"unlinkat", []int{1, 2}, 1},
 	{"mkdirat", []int{2}, 1},
 	{"ftruncate", []int{1}, 1},
-	{"openat", []int{20}, 5},
 }
 
 // TestChaosPoints kills the daemon at exact points of an export: on the n-th
