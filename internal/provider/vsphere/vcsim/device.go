@@ -11,12 +11,15 @@ import (
 // disks on a SCSI controller.
 const firstDiskKey = 2000
 
-const lsilogic = "lsilogic"
+const (
+	pvscsi   = "pvscsi"
+	lsilogic = "lsilogic"
+)
 
 // controllers by the name in Disk.Controller; the key and bus number are those
 // of the only controller of its kind that a machine gets.
 var controllers = map[string]func() types.BaseVirtualDevice{
-	"pvscsi": func() types.BaseVirtualDevice {
+	pvscsi: func() types.BaseVirtualDevice {
 		return &types.ParaVirtualSCSIController{VirtualSCSIController: scsi(1000, 0)}
 	},
 	lsilogic: func() types.BaseVirtualDevice {
@@ -54,7 +57,7 @@ func (v VM) devices() []types.BaseVirtualDeviceConfigSpec {
 	var add []types.BaseVirtualDeviceConfigSpec
 	units := make(map[string]int32)
 	for i, d := range v.Disks {
-		kind := cmp.Or(d.Controller, "pvscsi")
+		kind := cmp.Or(d.Controller, pvscsi)
 		c := controllers[kind]()
 		if units[kind] == 0 {
 			add = append(add, adding(c))

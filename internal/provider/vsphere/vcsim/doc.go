@@ -25,7 +25,8 @@
 //     snapshot and for datastores that are not VMFS; a change of the chain cuts
 //     the readers of the base file.
 //   - The data of deltas cannot be downloaded, only that of the base.
-//   - Independent disks and raw device mappings are left out of leases.
+//   - Leases leave out raw device mappings, those on a snapshot also independent
+//     disks.
 //   - Changed block tracking has the granularity of 64 KiB and never errs.
 //   - Tasks end at once; nothing stuns a guest; revert is refused.
 package vcsim

@@ -18,6 +18,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
 // scheme is that of all addresses here.
@@ -38,7 +40,9 @@ type endpoint struct {
 func listen(addr string) (*endpoint, error) {
 	l, err := net.Listen("tcp", addr) //nolint:noctx // returns at once
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, fault.Wrap(err, fault.Unavailable, codeListen,
+			"the simulated vCenter cannot listen on "+addr+": the address is taken or not one of this machine",
+			"name another address, with port 0 for any free port")
 	}
 	host, _, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {

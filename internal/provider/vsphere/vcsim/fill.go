@@ -1,6 +1,7 @@
 package vcsim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/simulator"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
 // size returns the capacity; that of a raw image with Size 0 is its length,
@@ -25,6 +28,27 @@ func (d Disk) size() int64 {
 		return 0 // filling it reports the error
 	}
 	return (st.Size() + 511) / 512 * 512
+}
+
+// check refuses a machine that cannot be built. Kind Invalid.
+func (v VM) check() error {
+	refuse := func(disk int, why string) error {
+		return fault.Newf(fault.Invalid, codeVM, "correct its description", "the VM %q cannot be simulated: disk %d %s", v.Path, disk+1, why)
+	}
+	for i, d := range v.Disks {
+		if d.Raw != "" {
+			if _, err := os.Stat(d.Raw); err != nil {
+				return refuse(i, "has no raw image: "+err.Error())
+			}
+		}
+		if size := d.size(); size <= 0 || size%512 != 0 {
+			return refuse(i, fmt.Sprintf("has a capacity of %d bytes, not a positive multiple of 512", size))
+		}
+		if _, ok := controllers[cmp.Or(d.Controller, pvscsi)]; !ok {
+			return refuse(i, fmt.Sprintf("is on an unknown controller %q", d.Controller))
+		}
+	}
+	return nil
 }
 
 // fillDisks writes the content of a new machine's files. Empty disks are opened
@@ -59,9 +83,6 @@ func (s *Server) fillDisks(vm *simulator.VirtualMachine, v VM) error {
 func (s *Server) fillDisk(vm *simulator.VirtualMachine, v VM, i int) error {
 	d, name := v.Disks[i], v.diskFile(i)
 	size := d.size()
-	if size <= 0 || size%512 != 0 {
-		return fmt.Errorf("a capacity of %d bytes is not a positive multiple of 512", size)
-	}
 	if err := s.writeFile(name, descriptorFile(path.Base(flatName(name)), size, !d.Thick)); err != nil {
 		return err
 	}

@@ -118,8 +118,8 @@ func (s *Server) addHosts(ctx context.Context, cluster string, hosts []string) e
 // addDatastore makes a datastore on every host. The simulator knows only local
 // directories, so the type is put on afterwards.
 func (s *Server) addDatastore(ctx context.Context, name, kind string) error {
-	dir := filepath.Join(s.dir, "datastores", name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir := filepath.Join(s.dir, datastoresDir, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return fmt.Errorf("create datastore %s: %w", name, err)
 	}
 	var ref types.ManagedObjectReference

@@ -1,6 +1,7 @@
 package vcsim_test
 
 import (
+	"os"
 	"path"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/vmware/govmomi/find"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere/vcsim"
 )
 
@@ -115,5 +117,34 @@ func TestAddVMWithRawImage(t *testing.T) {
 	same(t, "larger copy", read(t, disk(t, s, "New/copy", 2001), 0, 4<<20+512), want)
 	if got := disk(t, s, "New/copy", 2001).Size(); got != 8<<20 {
 		t.Errorf("the larger disk has %d bytes", got)
+	}
+}
+
+func TestStartRefusals(t *testing.T) {
+	s := start(t, vcsim.Options{VMs: one()})
+	used := t.TempDir()
+	if err := os.Mkdir(path.Join(used, "datastores"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	odd := func(d vcsim.Disk) []vcsim.VM { return []vcsim.VM{{Path: "x", Disks: []vcsim.Disk{d}}} }
+	for name, tc := range map[string]struct {
+		o    vcsim.Options
+		kind fault.Kind
+	}{
+		"address taken":      {vcsim.Options{VMs: one(), Listen: s.URL().Host}, fault.Unavailable},
+		"host address taken": {vcsim.Options{VMs: one(), HostListen: s.URL().Host}, fault.Unavailable},
+		"directory in use":   {vcsim.Options{VMs: one(), Dir: used}, fault.Conflict},
+		"disk without size":  {vcsim.Options{VMs: odd(vcsim.Disk{})}, fault.Invalid},
+		"disk of odd size":   {vcsim.Options{VMs: odd(vcsim.Disk{Size: 1000})}, fault.Invalid},
+		"no such raw image":  {vcsim.Options{VMs: odd(vcsim.Disk{Raw: path.Join(used, "none")})}, fault.Invalid},
+		"no such controller": {vcsim.Options{VMs: odd(vcsim.Disk{Size: 512, Controller: "floppy"})}, fault.Invalid},
+	} {
+		broken, err := vcsim.Start(t.Context(), tc.o)
+		if err == nil {
+			_ = broken.Close()
+		}
+		if !fault.Is(err, tc.kind) || fault.As(err).Fix == "" {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -21,6 +21,9 @@ import (
 func (s *Server) AddVM(ctx context.Context, v VM) error {
 	s.adding.Lock()
 	defer s.adding.Unlock()
+	if err := v.check(); err != nil {
+		return err
+	}
 	folder, err := s.folder(ctx, path.Dir(v.Path))
 	if err != nil {
 		return fmt.Errorf("add %s: %w", v.Path, err)

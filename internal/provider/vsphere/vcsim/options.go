@@ -15,7 +15,8 @@ type Options struct {
 	// hosts, default "127.0.0.1:0".
 	HostListen string
 	// Dir holds the disks and the cache of encoded streams. Default is a
-	// temporary directory, which Close removes; a given one stays.
+	// temporary directory, which Close removes; a given one must not hold
+	// those of another simulator, and stays.
 	Dir string
 	// Username and Password are the only valid login, by default
 	// DefaultUsername and DefaultPassword.

@@ -13,6 +13,8 @@ import (
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
 // Server is a running simulated vCenter with its ESXi data plane. All methods
@@ -69,18 +71,10 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 }
 
 func (s *Server) start(ctx context.Context) error {
-	if !s.keepDir {
-		dir, err := os.MkdirTemp("", "hx-vcsim-")
-		if err != nil {
-			return fmt.Errorf("start vCenter simulator: %w", err)
-		}
-		s.dir = dir
+	if err := s.makeDirs(); err != nil {
+		return err
 	}
-	cache := filepath.Join(s.dir, "streams")
-	if err := os.MkdirAll(cache, 0o700); err != nil {
-		return fmt.Errorf("start vCenter simulator: %w", err)
-	}
-	s.streams = newStreams(s.done, cache)
+	s.streams = newStreams(s.done, filepath.Join(s.dir, streamsDir))
 	s.service = newVCenter(s.dir)
 	s.registry = s.service.Context.Map
 	s.sessions = newSessions(s.registry, s.opts.Username, s.opts.SessionIdle)
@@ -106,6 +100,40 @@ func (s *Server) start(ctx context.Context) error {
 	s.disguise()
 	return s.serve()
 }
+
+// The directories in Options.Dir.
+const (
+	streamsDir    = "streams"
+	datastoresDir = "datastores"
+)
+
+func (s *Server) makeDirs() error {
+	const fix = "name another directory with --dir"
+	if !s.keepDir {
+		dir, err := os.MkdirTemp("", "hx-vcsim-")
+		if err != nil {
+			return fault.Wrap(err, fault.Unavailable, codeDir, "the simulated vCenter cannot make a temporary directory", fix)
+		}
+		s.dir = dir
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fault.Wrap(err, fault.Unprocessable, codeDir, "the simulated vCenter cannot use "+s.dir, fix)
+	}
+	for _, name := range []string{streamsDir, datastoresDir} {
+		if err := os.Mkdir(filepath.Join(s.dir, name), 0o700); err != nil {
+			return fault.Wrap(err, fault.Conflict, codeDir,
+				fmt.Sprintf("the simulated vCenter cannot make %q in %s: another one may have been there", name, s.dir), fix)
+		}
+	}
+	return nil
+}
+
+// Codes of the errors that a user of the simulator can cause.
+const (
+	codeDir    = "HX-SIM-001"
+	codeListen = "HX-SIM-002"
+	codeVM     = "HX-SIM-003"
+)
 
 // serve opens the two listeners.
 func (s *Server) serve() error {

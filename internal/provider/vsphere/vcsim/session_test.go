@@ -1,6 +1,8 @@
 package vcsim_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net/http"
 	"net/url"
 	"testing"
@@ -89,5 +91,31 @@ func TestSessionExpiresAfterRequests(t *testing.T) {
 	}
 	if n := s.Faults().Fired(vcsim.ExpireSession); n != 1 {
 		t.Errorf("fired %d times", n)
+	}
+}
+
+// The certificate that the server gives out verifies the vCenter, and does not
+// verify the ESXi host.
+func TestCertificates(t *testing.T) {
+	s := start(t, vcsim.Options{VMs: one()})
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(s.CACert()) {
+		t.Fatal("no certificate")
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	defer client.CloseIdleConnections()
+	_, info := export(t, login(t, s))
+	for u, trusted := range map[string]bool{"https://" + s.URL().Host + "/about": true, info.DeviceUrl[0].Url: false} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodHead, u, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := client.Do(req)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		if (err == nil) != trusted {
+			t.Errorf("%s: %v", u, err)
+		}
 	}
 }
