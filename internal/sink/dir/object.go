@@ -150,11 +150,7 @@ func (o *object) WriteAt(p []byte, off int64) (int, error) {
 	}
 	o.start()
 	if o.cur != nil && o.cur.off+int64(o.cur.n) != off {
-		back := off < o.cur.off+int64(o.cur.n)
-		o.send()
-		if back {
-			o.flight.Wait() // it may overlap what is on its way
-		}
+		o.send() // one writer, in order: what overlaps it comes later
 	}
 	written := len(p)
 	for len(p) > 0 {
