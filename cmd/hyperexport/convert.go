@@ -87,7 +87,7 @@ func (c *conversion) copy(ctx context.Context, o *options, src disk.Source) (dis
 	if err != nil {
 		return disk.CopyResult{}, n, errors.Join(err, obj.Discard())
 	}
-	show := newWatcher(o)
+	show := newWatcher(o, "convert")
 	show.begin([]receipt.Disk{{Name: filepath.Base(c.source), Size: src.Info().Size}}, []*disk.Counters{n})
 	res, err := disk.Copy(ctx, target, src, disk.CopyOptions{Counters: n})
 	show.end()

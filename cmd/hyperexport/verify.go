@@ -46,7 +46,7 @@ was written; with the daemon's signing.key.pub it shows who wrote it.`,
 }
 
 func verify(ctx context.Context, o *options, path string, key ed25519.PublicKey) error {
-	show := newWatcher(o)
+	show := newWatcher(o, "verify")
 	rep, err := artifact.Verify(ctx, path, key, show.begin)
 	show.end()
 	if err != nil {
@@ -113,13 +113,14 @@ func ranges(all []artifact.Difference) string {
 
 // watcher shows the counters of a running read.
 type watcher struct {
+	name string // of what is done
 	show console.Progress
 	stop chan struct{}
 	wg   sync.WaitGroup
 }
 
-func newWatcher(o *options) *watcher {
-	return &watcher{show: console.NewProgress(o.err, o.quiet || o.json), stop: make(chan struct{})}
+func newWatcher(o *options, name string) *watcher {
+	return &watcher{name: name, show: console.NewProgress(o.err, o.quiet || o.json), stop: make(chan struct{})}
 }
 
 func (w *watcher) begin(disks []receipt.Disk, counters []*disk.Counters) {
@@ -137,7 +138,7 @@ func (w *watcher) begin(disks []receipt.Disk, counters []*disk.Counters) {
 					bars[i].ETA = float64(d.Size-done) / rate
 				}
 			}
-			w.show.Update("verify", "reading", bars)
+			w.show.Update(w.name, "reading", bars)
 			select {
 			case <-w.stop:
 				return
