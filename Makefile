@@ -17,7 +17,7 @@ DEADCODE_VERSION := v0.52.0
 GOVC_VERSION     := v0.39.0
 
 DEMO_TOOLS  := qemu-img qemu-system-x86_64
-TEST_TOOLS  := $(DEMO_TOOLS) gcc strace mkfs.xfs mkfs.ext4 openssl tar virt-v2v
+TEST_TOOLS  := $(DEMO_TOOLS) gcc strace mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3
 BENCH_TOOLS := qemu-img openssl
 
 .PHONY: help
@@ -55,7 +55,7 @@ race: $(GOVC) ## All package tests under the race detector, with the real parts
 	$(GO) test -race -timeout 20m ./...
 
 .PHONY: e2e
-e2e: build ## The three programs end to end, and the short chaos run
+e2e: build ## The three programs end to end, and the short chaos run (as root: it mounts file systems)
 	@scripts/deps.sh $(TEST_TOOLS)
 	$(GO) test -count=1 -timeout 20m -tags e2e ./e2e/...
 

@@ -11,7 +11,7 @@ package_of() {
 	mkfs.xfs) echo xfsprogs ;;
 	mkfs.ext4) echo e2fsprogs ;;
 	gcc) echo "gcc libc6-dev" ;; # the race detector needs cgo
-	strace | openssl | tmux | tar | virt-v2v) echo "$1" ;;
+	strace | openssl | tmux | tar | virt-v2v | python3) echo "$1" ;;
 	*) echo "deps.sh: no package known for $1" >&2; exit 2 ;;
 	esac
 }
