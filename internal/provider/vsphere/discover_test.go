@@ -227,7 +227,10 @@ func TestSeveralPages(t *testing.T) {
 	model.Machine = each
 	model.Folder = 1 // everything one folder deeper
 	model.Autostart = false
-	if err := model.Create(); err != nil {
+	starting.Lock()
+	err := model.Create()
+	starting.Unlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(model.Remove)

@@ -31,9 +31,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const mib = 1 << 20
 
+// starting is held while a simulator is made: govmomi's fills a global table.
+var starting sync.Mutex
+
 // start runs a simulated vCenter with these machines.
 func start(t *testing.T, o vcsim.Options) *vcsim.Server {
 	t.Helper()
+	starting.Lock()
+	defer starting.Unlock()
 	s, err := vcsim.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
