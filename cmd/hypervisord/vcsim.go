@@ -72,9 +72,8 @@ func rawVM(arg string) (vcsim.VM, error) {
 	if !ok {
 		return vcsim.VM{}, fmt.Errorf("--add-vm wants NAME=FILE, not %q", arg)
 	}
-	st, err := os.Stat(file)
-	if err != nil {
+	if _, err := os.Stat(file); err != nil {
 		return vcsim.VM{}, fmt.Errorf("--add-vm: %w", err)
 	}
-	return vcsim.VM{Path: name, Disks: []vcsim.Disk{{Size: st.Size(), Raw: file}}}, nil
+	return vcsim.VM{Path: name, Disks: []vcsim.Disk{{Raw: file}}}, nil
 }

@@ -1,11 +1,8 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -144,25 +141,7 @@ func (b *bench) source(vm string, key int32) string {
 		b.t.Fatal(err)
 	}
 	path := filepath.Join(b.t.TempDir(), fmt.Sprintf("source-%d.raw", key))
-	f, err := os.Create(path)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer f.Close()
-	buf := make([]byte, 1<<20)
-	zero := make([]byte, 1<<20)
-	for off := int64(0); off < c.Size(); off += int64(len(buf)) {
-		p := buf[:min(int64(len(buf)), c.Size()-off)]
-		if _, err := c.ReadAt(p, off); err != nil && !errors.Is(err, io.EOF) {
-			b.t.Fatal(err)
-		}
-		if !bytes.Equal(p, zero[:len(p)]) {
-			if _, err := f.WriteAt(p, off); err != nil {
-				b.t.Fatal(err)
-			}
-		}
-	}
-	if err := f.Truncate(c.Size()); err != nil {
+	if err := c.WriteFile(path); err != nil {
 		b.t.Fatal(err)
 	}
 	return path

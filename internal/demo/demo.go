@@ -191,10 +191,8 @@ func (d *demo) copySource(r *receipt.Disk) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(d.dir, "source-"+r.Key+".raw")
-	f, err := os.Create(path)
-	if err != nil {
+	if err := os.RemoveAll(path); err != nil {
 		return "", err
 	}
-	_, err = io.Copy(f, io.NewSectionReader(content, 0, content.Size()))
-	return path, errors.Join(err, f.Close())
+	return path, content.WriteFile(path)
 }
