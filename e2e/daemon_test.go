@@ -85,7 +85,10 @@ func (d *daemon) read(log io.Reader) {
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		d.house.journal.add(lines.Text())
-		var line struct{ Msg, URL string }
+		var line struct {
+			Msg string `json:"msg"`
+			URL string `json:"url"`
+		}
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" {
 			d.ready <- line.URL
 		}
