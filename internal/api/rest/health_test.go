@@ -95,13 +95,18 @@ func TestCheckThatHangs(t *testing.T) {
 				return rest.Check{Status: rest.Healthy}
 			},
 			"database": func(context.Context) rest.Check { return rest.Check{Status: rest.Healthy} },
+			"provider": func(ctx context.Context) rest.Check {
+				<-ctx.Done()
+				return rest.Check{Status: rest.Degraded, Message: "vCenter does not answer"}
+			},
 		}})
 		must(t, err)
 		for range 5 {
 			rec := httptest.NewRecorder()
 			api.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/health", nil))
 			if rec.Code != 503 || !strings.Contains(rec.Body.String(), `"disk_space":{"status":"unhealthy","message":"no answer within 1s"`) ||
-				!strings.Contains(rec.Body.String(), `"database":{"status":"healthy"`) {
+				!strings.Contains(rec.Body.String(), `"database":{"status":"healthy"`) ||
+				!strings.Contains(rec.Body.String(), `"provider":{"status":"degraded","message":"vCenter does not answer"`) {
 				t.Fatalf("%d %s", rec.Code, rec.Body)
 			}
 		}

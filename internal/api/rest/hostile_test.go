@@ -328,6 +328,9 @@ func TestSeriesStayConstant(t *testing.T) {
 		}
 		return strings.Count(w.call("GET", "/metrics", "").body, "\nhypervisord_http")
 	}
+	if got := w.call("GET", "/metrics", "", "Accept", "application/openmetrics-text"); !strings.HasPrefix(got.header.Get("Content-Type"), "application/openmetrics-text") {
+		t.Fatalf("%v", got.header)
+	}
 	hit(0, 100) // also makes the series of /metrics itself
 	before := hit(100, 200)
 	if after := hit(200, 20_000); after != before || before == 0 {

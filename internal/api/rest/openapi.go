@@ -99,11 +99,12 @@ func withProblem(r huma.Registry, responses map[string]*huma.Response) map[strin
 }
 
 // textResponse documents an answer that is not JSON.
-func textResponse(description, contentType string) *huma.Response {
-	return &huma.Response{
-		Description: description,
-		Content:     map[string]*huma.MediaType{contentType: {Schema: &huma.Schema{Type: huma.TypeString}}},
+func textResponse(description string, contentTypes ...string) *huma.Response {
+	content := map[string]*huma.MediaType{}
+	for _, ct := range contentTypes {
+		content[ct] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
 	}
+	return &huma.Response{Description: description, Content: content}
 }
 
 // routeDocument serves the document. It comes last: it holds all routes.
@@ -119,7 +120,7 @@ func (a *API) routeDocument() error {
 	if a.deps.Metrics != nil {
 		doc.AddOperation(&huma.Operation{
 			OperationID: "metrics", Method: http.MethodGet, Path: "/metrics", Tags: tagDaemon, Summary: "Metrics for Prometheus",
-			Responses: map[string]*huma.Response{"200": textResponse("The text exposition format", "text/plain")},
+			Responses: map[string]*huma.Response{"200": textResponse("The exposition format that the scraper accepts", "text/plain", "application/openmetrics-text")},
 		})
 		a.mux.Handle("GET /metrics", a.deps.Metrics)
 	}
