@@ -45,7 +45,7 @@ lint: $(GOLANGCI) $(DEADCODE) ## Format, vet, linters, dead code, tidy modules
 	@test -z "$$(git ls-files '*.go' | xargs gofmt -l | tee /dev/stderr)"
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
-	$(GOLANGCI) run
+	$(GOLANGCI) run --allow-parallel-runners
 	@# storetest is a suite for tests: no program reaches it, and -test would hide what only tests use.
 	@out="$$($(DEADCODE) ./... | grep -v '^internal/store/storetest/' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
 
