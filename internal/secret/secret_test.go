@@ -15,7 +15,7 @@ import (
 const hidden = "p@ss/wörd#1"
 
 type holder struct {
-	Public  secret.Secret
+	Public  secret.Secret `json:"public"`
 	private secret.Secret
 }
 
@@ -56,7 +56,7 @@ func TestNothingShowsASecret(t *testing.T) {
 func TestSecretRoundTrip(t *testing.T) {
 	t.Parallel()
 	var h holder
-	if err := json.Unmarshal([]byte(`{"Public":"p@ss/wörd#1"}`), &h); err != nil {
+	if err := json.Unmarshal([]byte(`{"public":"p@ss/wörd#1"}`), &h); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.Public.Reveal(); got != hidden {

@@ -93,6 +93,7 @@ func (m *meter) phase(name string) {
 
 // begin starts a phase over disks.
 func (m *meter) begin(name string, disks []job.DiskProgress) []*disk.Counters {
+	m.tell(time.Now()) // the end of the phase before
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.name, m.disks, m.rate = name, nil, rate{}

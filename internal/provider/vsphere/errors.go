@@ -74,7 +74,7 @@ func diagnose(err error) (found *rule, says string) {
 		return true
 	}
 	for ; err != nil; err = errors.Unwrap(err) {
-		switch err.(type) {
+		switch err.(type) { //nolint:errorlint // the loop unwraps
 		case types.HasLocalizedMethodFault, interface{ Fault() types.BaseMethodFault }:
 			vimfault.In(err, judge)
 			return found, says
