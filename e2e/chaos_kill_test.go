@@ -5,7 +5,6 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -172,13 +171,6 @@ func (c *killing) prove(l *lane) {
 		c.discard(j)
 	}
 	l.over = nil
-}
-
-// discard removes a checked output: together they would fill the disk.
-func (c *killing) discard(j client.Job) {
-	if err := os.RemoveAll(outputOf(j)); err != nil {
-		c.Fatal(err)
-	}
 }
 
 // finish lets the last jobs end and judges the bytes.

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,6 +41,14 @@ func (h *house) proven(j client.Job) roots {
 
 // outputOf is the directory that a job published.
 func outputOf(j client.Job) string { return filepath.Dir(j.Artifacts[0].Path) }
+
+// discard removes a checked output: together they would fill the disk.
+func (h *house) discard(j client.Job) {
+	h.Helper()
+	if err := os.RemoveAll(outputOf(j)); err != nil {
+		h.Fatal(err)
+	}
+}
 
 // tidy asserts that nothing is left but what these jobs published: no snapshot
 // and no lease on vCenter, no staging directory, no stray file.
