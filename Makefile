@@ -50,9 +50,10 @@ lint: $(GOLANGCI) $(DEADCODE) ## Format, vet, linters, dead code, tidy modules
 	@out="$$($(DEADCODE) ./... | grep -v '^internal/store/storetest/' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
 
 .PHONY: race
-race: $(GOVC) ## All package tests under the race detector, with the real parts
+race: $(GOVC) ## All package tests under the race detector, with the real parts; every format without it
 	@scripts/deps.sh $(TEST_TOOLS)
-	$(GO) test -race -timeout 20m ./...
+	$(GO) test -race -short -timeout 20m ./...
+	$(GO) test -timeout 20m ./internal/daemon
 
 .PHONY: e2e
 e2e: build ## The three programs end to end, and the short chaos run (as root: it mounts file systems)

@@ -46,7 +46,7 @@ func sourceFaults() []faultCase {
 		{"lease lost, once", twice, one(vcsim.Fault{Kind: vcsim.LoseLease, After: mib, Times: 1}), ""},
 		{"session expires in ranges", flat, one(vcsim.Fault{Kind: vcsim.ExpireSession, Transport: vcsim.Folder, Skip: 2, Times: 2}), ""},
 		{"session expires in a stream", twice, one(vcsim.Fault{Kind: vcsim.ExpireSession, Transport: vcsim.NFC, Times: 1}), ""},
-		{"503s", flat, one(vcsim.Fault{Kind: vcsim.Unavailable, Transport: vcsim.Folder, Skip: 3, Times: 3}), ""},
+		{"503s", flat, one(vcsim.Fault{Kind: vcsim.Unavailable, Transport: vcsim.Folder, Times: 3}), ""},
 		{"503s of the stream", nfc, one(vcsim.Fault{Kind: vcsim.Unavailable, Transport: vcsim.NFC, Times: 2}), ""},
 		{"503s for ever", nfc, one(vcsim.Fault{Kind: vcsim.Unavailable, Transport: vcsim.NFC}), "HX-VSPHERE-"},
 		{"no snapshot", flat, one(vcsim.Fault{Kind: vcsim.FailCreateSnapshot}), "HX-VSPHERE-"},

@@ -170,7 +170,7 @@ func (e *export) watch(ctx, live context.Context, b backend, ids []string) ([]jo
 				running++
 			}
 			if !j.State.Final() {
-				display.Update(vmName(&j), phase(&j), console.Bars(j.Progress))
+				display.Update(vmName(&j, jobs), phase(&j), console.Bars(j.Progress))
 			}
 		}
 		if running == 0 {
@@ -208,9 +208,13 @@ func phase(j *job.Job) string {
 	return string(j.State)
 }
 
-func vmName(j *job.Job) string {
-	if i := strings.LastIndexByte(j.Spec.VMPath, '/'); i >= 0 {
-		return j.Spec.VMPath[i+1:]
+// vmName is the last part of the VM's path, or all of it if two jobs share that.
+func vmName(j *job.Job, all []job.Job) string {
+	name := path.Base(j.Spec.VMPath)
+	for i := range all {
+		if all[i].ID != j.ID && path.Base(all[i].Spec.VMPath) == name {
+			return j.Spec.VMPath
+		}
 	}
-	return j.Spec.VMPath
+	return name
 }

@@ -169,7 +169,8 @@ func HashFile(ctx context.Context, files Files, name string) (string, int64, err
 		}
 		p := buf[:min(hashRead, f.Size()-off)]
 		if n, err := f.ReadAt(p, off); n < len(p) {
-			return "", 0, errors.Join(fmt.Errorf("read %s at %d: %w", name, off, err), f.Close())
+			return "", 0, errors.Join(fault.Wrap(err, fault.Unavailable, "HX-VERIFY-006",
+				fmt.Sprintf("%s cannot be read back at offset %d", name, off), "check the destination's storage"), f.Close())
 		}
 		_, _ = h.Write(p)
 	}

@@ -27,7 +27,7 @@ func OpenFolder(path string) (*Folder, error) {
 	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.NotFound, "HX-VERIFY-010", "there is no export at "+path, "name the directory that holds receipt.json")
+		return nil, fault.Wrap(err, fault.NotFound, "HX-CLI-006", "there is no export at "+path, "name the directory that holds receipt.json")
 	}
 	return &Folder{root: root}, nil
 }

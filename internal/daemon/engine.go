@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +25,10 @@ import (
 	"github.com/hypersdk/hypersdk/internal/store"
 	"github.com/hypersdk/hypersdk/internal/version"
 )
+
+// cleanupTimeout is longer than an NFC lease of a killed process lives (300 s):
+// until then the snapshot below it cannot be removed.
+const cleanupTimeout = 6 * time.Minute
 
 // EngineConfig is what an engine needs. All fields but KeyFile and the hooks are required.
 type EngineConfig struct {
@@ -75,7 +80,9 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 	if err != nil {
 		host = "local"
 	}
-	e.dispatcher = dispatch.New(st, st, runner, dispatch.Options{Node: host, Workers: c.Workers, Hooks: c.Dispatch, Log: c.Log})
+	e.dispatcher = dispatch.New(st, st, runner, dispatch.Options{
+		Node: host, Workers: c.Workers, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
+	})
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
 	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Hooks: c.Service})
 	return e, nil

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	parallelDisks = 2 // per job, where the format has a file for each
-	closeTimeout  = 2 * time.Minute
+	parallelDisks = 2               // per job, where the format has a file for each
+	closeTimeout  = 6 * time.Minute // longer than a dead NFC lease lives
 )
 
 // copy freezes the VM, writes every file of the output and lets the VM go.

@@ -17,12 +17,8 @@ import (
 	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
-// A request for the same bytes is made so many times: fewer for the first, which
-// only asks whether the file can be read like this at all.
-const (
-	tries      = 6
-	probeTries = 3
-)
+// tries is how often a request for the same bytes is made.
+const tries = 6
 
 // file is a file on a datastore, read through vCenter's /folder with the
 // session's cookie. What identifies its content is pinned by open: every later
@@ -47,11 +43,10 @@ func (l *login) open(ctx context.Context, store datastore, name string) (*file, 
 	u := *l.endpoint
 	u.Path = "/folder/" + at.Path
 	u.RawQuery = url.Values{"dcPath": {store.datacenter}, "dsName": {store.name}}.Encode()
-	f := &file{login: l, url: u.String(), name: name, tries: probeTries}
+	f := &file{login: l, url: u.String(), name: name, tries: tries}
 	if err := f.readAt(ctx, 0, [][]byte{make([]byte, 1)}); err != nil {
 		return nil, err
 	}
-	f.tries = tries
 	return f, nil
 }
 

@@ -22,11 +22,13 @@ import (
 
 const (
 	// cleanupTime bounds what is cleaned up after the caller's context has ended.
-	cleanupTime = 2 * time.Minute
+	// A process that was killed leaves an NFC lease that only its time-out ends,
+	// 300 s; until then the snapshot below it cannot be removed.
+	cleanupTime = 6 * time.Minute
 	// startTime bounds a call that only starts work.
 	startTime = 30 * time.Second
-	// removeTries is how often a snapshot's removal is tried: some two minutes.
-	removeTries = 16
+	// removeTries is how often a snapshot's removal is tried: some six minutes.
+	removeTries = 44
 )
 
 // snapshotName is what vCenter shows to its users.

@@ -82,7 +82,8 @@ func (z *frozen) reach(ctx context.Context, v *volume) (f *file, why string, err
 		switch {
 		case ctx.Err() != nil:
 			return nil, "", context.Cause(ctx)
-		case fault.Is(err, fault.Unauthenticated):
+		case fault.Is(err, fault.Unauthenticated),
+			fault.KindOf(err).Retryable() && z.options.Transport == provider.TransportRange:
 			return nil, "", err
 		case err != nil:
 			why = "its file cannot be read from the datastore: " + err.Error()
