@@ -69,6 +69,7 @@ type VSphereConfig struct {
 	Connections  int           `yaml:"connections"`  // parallel Range requests per disk
 	HostStreams  int           `yaml:"host_streams"` // NFC streams per ESXi host
 	IdleTimeout  time.Duration `yaml:"idle_timeout"` // of a transfer that delivers nothing
+	IgnoreCBT    bool          `yaml:"ignore_cbt"`   // read what changed block tracking calls unallocated, too
 }
 
 // DefaultConfig is what holds without a file.
@@ -220,7 +221,7 @@ func (v VSphereConfig) provider() vsphere.Config {
 	return vsphere.Config{
 		URL: v.URL, Username: v.Username, Password: v.Password,
 		CAFile: v.CAFile, Thumbprint: v.Thumbprint, Insecure: v.Insecure,
-		Connections: v.Connections, HostStreams: v.HostStreams, IdleTimeout: v.IdleTimeout,
+		Connections: v.Connections, HostStreams: v.HostStreams, IdleTimeout: v.IdleTimeout, IgnoreCBT: v.IgnoreCBT,
 	}
 }
 
