@@ -26,6 +26,11 @@ import (
 	"github.com/hypersdk/hypersdk/internal/version"
 )
 
+// lease is how long a job is safe without a sign of life. Nobody but this process
+// can take it, and a heartbeat is a commit: a disk that is busy with exports can
+// make an fsync wait for many seconds.
+const lease = time.Minute
+
 // cleanupTimeout is longer than an NFC lease of a killed process lives (300 s):
 // until then the snapshot below it cannot be removed.
 const cleanupTimeout = 6 * time.Minute
@@ -81,7 +86,7 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 		host = "local"
 	}
 	e.dispatcher = dispatch.New(st, st, runner, dispatch.Options{
-		Node: host, Workers: c.Workers, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
+		Node: host, Workers: c.Workers, Lease: lease, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
 	})
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
 	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Hooks: c.Service})

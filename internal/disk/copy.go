@@ -24,8 +24,10 @@ type Checkpoint struct {
 	Digest []byte // Digest.MarshalBinary at that offset
 }
 
-// CheckpointBytes is how much data lies between two checkpoints at most: what a
-// crash costs to read again, besides what is in flight.
+// CheckpointBytes is how much lies between two checkpoints at most: what a crash
+// costs to read again, besides what is in flight. Zero areas count, because a
+// source that can go on in the middle may have had to read them to know; with
+// Rehash they do not, because all is read again anyway.
 const CheckpointBytes = 64 << 20
 
 // CopyOptions modify a copy; the zero value is a plain copy.
@@ -103,7 +105,7 @@ type copier struct {
 	digest *Digest
 	before *Digest // what the earlier attempt had seen at the resume point
 	keep   int64   // below this offset the target has everything already
-	since  int64   // data bytes since the last checkpoint
+	since  int64   // bytes since the last checkpoint
 	n      *Counters
 }
 
@@ -345,6 +347,9 @@ func (c *copier) zeros(to int64) error {
 	}
 	c.digest.Zeros(to)
 	c.n.Offset.Store(to)
+	if !c.o.Rehash {
+		c.since += to - from
+	}
 	return c.compare()
 }
 

@@ -293,3 +293,43 @@ func TestCopyRefusesAnotherDiskAtResume(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+// TestCheckpointsAreMadeInHoles: a source that had to read zeros to know them
+// does not read them all again after a crash.
+func TestCheckpointsAreMadeInHoles(t *testing.T) {
+	const size = 10 * CheckpointBytes
+	zeros := func(yield func(Block, error) bool) {
+		for off := int64(0); off < size; off += 1 << 20 {
+			if !yield(NewBlock(off, 1<<20, Zero, nil, nil), nil) {
+				return
+			}
+		}
+	}
+	for rehash, want := range map[bool]int{false: 9, true: 0} {
+		made := 0
+		o := CopyOptions{Checkpoint: func(context.Context, Checkpoint, []byte) error { made++; return nil }}
+		if rehash {
+			state, err := NewDigest(size).MarshalBinary()
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Rehash, o.Resume = true, &Checkpoint{Digest: state}
+		}
+		if _, err := Copy(t.Context(), NewRawTarget(new(memObject), size), seqSource{size, zeros}, o); err != nil {
+			t.Fatal(err)
+		}
+		if made < want || rehash && made > 0 {
+			t.Errorf("rehash %v: %d checkpoints, want %d", rehash, made, want)
+		}
+	}
+}
+
+// seqSource yields what a test says.
+type seqSource struct {
+	size   int64
+	blocks iter.Seq2[Block, error]
+}
+
+func (s seqSource) Info() Info                                            { return Info{Size: s.size} }
+func (s seqSource) Close() error                                          { return nil }
+func (s seqSource) Blocks(context.Context, int64) iter.Seq2[Block, error] { return s.blocks }

@@ -48,8 +48,11 @@ func (x *Export) Validate(_ context.Context, s job.Spec) error {
 		return fault.New(fault.Invalid, "HX-EXPORT-001", "vm_path is missing", "name the VM by its inventory path, name, UUID or MoRef")
 	}
 	if _, ok := x.Providers[s.Provider]; !ok {
-		known := strings.Join(slices.Sorted(maps.Keys(x.Providers)), ", ")
-		return fault.Newf(fault.Unprocessable, "HX-EXPORT-002", "configured here: "+known, "there is no provider %q", s.Provider)
+		fix := "none is configured here: set vsphere.url, or GOVC_URL"
+		if len(x.Providers) > 0 {
+			fix = "configured here: " + strings.Join(slices.Sorted(maps.Keys(x.Providers)), ", ")
+		}
+		return fault.Newf(fault.Unprocessable, "HX-EXPORT-002", fix, "there is no provider %q", s.Provider)
 	}
 	if !formats[s.Format] {
 		return fault.Newf(fault.Unprocessable, "HX-EXPORT-003", "use one of: "+strings.Join(slices.Sorted(maps.Keys(formats)), ", "), "the format %q is not known", s.Format)
