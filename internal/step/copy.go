@@ -136,17 +136,17 @@ func (r *run) fill(ctx context.Context, snap provider.Snapshot, l layout, counte
 	if err := r.save(ctx); err != nil { // the layout's state, before its first checkpoint
 		return err
 	}
-	var mu sync.Mutex // of r.st
+	var mu sync.Mutex // of r.st, from the first goroutine on
+	var left []*diskCopy
+	for i, d := range r.st.VM.Disks {
+		if _, done := r.st.disk(d.Key); !done {
+			left = append(left, &diskCopy{r: r, snap: snap, layout: l, i: i, disk: d, n: counters[i], mu: &mu})
+		}
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(l.parallel())
-	for i, d := range r.st.VM.Disks {
-		if _, done := r.st.disk(d.Key); done {
-			continue
-		}
-		g.Go(func() error {
-			c := diskCopy{r: r, snap: snap, layout: l, i: i, disk: d, n: counters[i], mu: &mu}
-			return c.do(gctx)
-		})
+	for _, c := range left {
+		g.Go(func() error { return c.do(gctx) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
