@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/simulator"
@@ -46,6 +47,11 @@ type estate struct {
 	hosts   map[string]*object.HostSystem
 	stores  map[string]*simulator.Datastore
 }
+
+// founding is held while a vCenter and its hosts are made: govmomi's simulator
+// writes its one evaluation licence (a package variable) for each new vCenter,
+// and reads it for each new host or cluster.
+var founding sync.Mutex
 
 // newVCenter makes the service of an empty vCenter with its home directory.
 func newVCenter(home string) *simulator.Service {

@@ -75,15 +75,7 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	s.streams = newStreams(s.done, filepath.Join(s.dir, streamsDir))
-	s.service = newVCenter(s.dir)
-	s.registry = s.service.Context.Map
-	s.sessions = newSessions(s.registry, s.opts.Username, s.opts.SessionIdle)
-	client, err := vim25.NewClient(ctx, s.service)
-	if err != nil {
-		return fmt.Errorf("start vCenter simulator: %w", err)
-	}
-	s.client = client
-	if err := s.build(ctx); err != nil {
+	if err := s.found(ctx); err != nil {
 		return err
 	}
 	for _, v := range s.opts.VMs {
@@ -99,6 +91,21 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	s.disguise()
 	return s.serve()
+}
+
+// found makes the vCenter with what machines live on.
+func (s *Server) found(ctx context.Context) error {
+	founding.Lock()
+	defer founding.Unlock()
+	s.service = newVCenter(s.dir)
+	s.registry = s.service.Context.Map
+	s.sessions = newSessions(s.registry, s.opts.Username, s.opts.SessionIdle)
+	client, err := vim25.NewClient(ctx, s.service)
+	if err != nil {
+		return fmt.Errorf("start vCenter simulator: %w", err)
+	}
+	s.client = client
+	return s.build(ctx)
 }
 
 // The directories in Options.Dir.
