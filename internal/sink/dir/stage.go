@@ -57,20 +57,9 @@ func (s *stage) Open(name string) (sink.ReadFile, error) {
 	if err != nil {
 		return nil, classify(err, s.dir.path)
 	}
-	st, err := f.Stat()
-	if err != nil {
-		return nil, errors.Join(classify(err, s.dir.path), f.Close())
-	}
-	return &readFile{File: f, size: st.Size()}, nil
+	back, err := openBack(s.files, name, f)
+	return back, classify(err, s.dir.path)
 }
-
-// readFile keeps the *os.File visible, so that holes can be skipped.
-type readFile struct {
-	*os.File
-	size int64
-}
-
-func (f *readFile) Size() int64 { return f.size }
 
 // Publish implements sink.Stage. The order is what a power cut needs: the files
 // are synced, then the directory that lists them, then the rename, then the
