@@ -70,6 +70,10 @@ chaos: build ## Long: 200 kills, exact crash points, power cuts (as root)
 	@scripts/deps.sh $(TEST_TOOLS)
 	CHAOS=long $(GO) test -count=1 -timeout 170m -v -tags e2e -run Chaos ./e2e/...
 
+.PHONY: crash
+crash: build ## Long: the engine is killed 200 times while 16 clients submit 10,000 jobs
+	CHAOS=long $(GO) test -count=1 -timeout 60m -v -tags e2e -run TestCrashEngine ./e2e/...
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf $(BIN) .cache

@@ -27,10 +27,18 @@ func (c *Client) Submit(ctx context.Context, jobs ...Spec) (Submitted, error) {
 // SubmitFile submits the jobs of a text: one job, a list or {"jobs": […]}, as
 // application/json or application/yaml.
 func (c *Client) SubmitFile(ctx context.Context, text []byte, contentType string) (Submitted, error) {
+	return c.SubmitKeyed(ctx, rand.Text(), text, contentType)
+}
+
+// SubmitKeyed is SubmitFile under an idempotency key of the caller's (1 to 255
+// visible ASCII characters): called again with the same key and text, even by
+// another process, it submits nothing new and gives the first answer. A key is
+// remembered for 24 hours.
+func (c *Client) SubmitKeyed(ctx context.Context, key string, text []byte, contentType string) (Submitted, error) {
 	var out Submitted
 	return out, c.do(ctx, call{
 		method: http.MethodPost, path: "/jobs/submit", body: text, out: &out,
-		header: http.Header{"Content-Type": {contentType}, "Idempotency-Key": {rand.Text()}},
+		header: http.Header{"Content-Type": {contentType}, "Idempotency-Key": {key}},
 	})
 }
 

@@ -29,6 +29,7 @@ var tools = map[string]string{
 
 func TestMain(m *testing.M) {
 	child()
+	crashChild()
 	if err := prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)

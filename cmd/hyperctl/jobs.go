@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -195,7 +197,7 @@ func cancelJobs(c *ctl) *cobra.Command {
 const maxJobFile = 1 << 20 // bytes, as the daemon takes
 
 func submitJobs(c *ctl) *cobra.Command {
-	var file string
+	var file, key string
 	var wait bool
 	var spec client.Spec
 	cmd := &cobra.Command{
@@ -206,7 +208,7 @@ func submitJobs(c *ctl) *cobra.Command {
   echo '{"vm_path": "/DC/vm/web-01"}' | hyperctl jobs submit --file -`,
 		Args: cobra.NoArgs,
 		RunE: c.do(func(ctx context.Context, d *client.Client, _ []string) error {
-			s, err := c.submit(ctx, d, file, spec)
+			s, err := c.submit(ctx, d, key, file, spec)
 			if err != nil {
 				return err
 			}
@@ -232,6 +234,7 @@ func submitJobs(c *ctl) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVarP(&file, "file", "F", "", "JSON or YAML file with one job or many; - for standard input")
+	f.StringVar(&key, "idempotency-key", "", "submit once however often this is repeated (for 24 hours); by chance unless given")
 	f.StringVar(&spec.VMPath, "vm", "", "VM by inventory path, name, UUID or MoRef")
 	f.StringVarP(&spec.Format, "format", "f", "", "ova (default), ovf, vmdk, qcow2, raw")
 	f.StringVar(&spec.OutputPath, "output-path", "", "directory below a root of the daemon")
@@ -243,24 +246,36 @@ func submitJobs(c *ctl) *cobra.Command {
 	return cmd
 }
 
-func (c *ctl) submit(ctx context.Context, d *client.Client, file string, spec client.Spec) (client.Submitted, error) {
+func (c *ctl) submit(ctx context.Context, d *client.Client, key, file string, spec client.Spec) (client.Submitted, error) {
+	if key == "" {
+		key = rand.Text()
+	}
+	text, err := c.jobsText(file, spec)
+	if err != nil {
+		return client.Submitted{}, err
+	}
+	return d.SubmitKeyed(ctx, key, text, "application/yaml") // JSON is YAML
+}
+
+// jobsText is the body of a submit: the file, or the job of the flags.
+func (c *ctl) jobsText(file string, spec client.Spec) ([]byte, error) {
 	if file == "" {
-		return d.Submit(ctx, spec)
+		return json.Marshal(spec)
 	}
 	in := c.in
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return client.Submitted{}, fmt.Errorf("--file: %w", err)
+			return nil, fmt.Errorf("--file: %w", err)
 		}
 		defer f.Close() //nolint:errcheck // only read
 		in = f
 	}
 	text, err := io.ReadAll(io.LimitReader(in, maxJobFile+1))
 	if err != nil {
-		return client.Submitted{}, fmt.Errorf("--file: %w", err)
+		return nil, fmt.Errorf("--file: %w", err)
 	}
-	return d.SubmitFile(ctx, text, "application/yaml") // JSON is YAML
+	return text, nil
 }
 
 // completeJobs completes job ids in the shell.
