@@ -42,6 +42,9 @@ func (n *Janitor) Run(ctx context.Context) error {
 
 func (n *Janitor) sweep(ctx context.Context) {
 	entries, err := n.orphans.Orphans(ctx)
+	if ctx.Err() != nil {
+		return
+	}
 	if err != nil {
 		n.log.ErrorContext(ctx, "cannot list what ended jobs left", "error", fault.Detail(err))
 		return
