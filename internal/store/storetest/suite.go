@@ -24,6 +24,9 @@ type Store interface {
 	service.Feed
 	dispatch.Queue
 	dispatch.Orphans
+	// SetTenant sets what claims read of a tenant. The store need not offer it
+	// outside of tests.
+	SetTenant(ctx context.Context, id string, weight int64, limit int, paused bool) error
 }
 
 // Open makes an empty store that reads the given clock. The test's clean-up
@@ -42,6 +45,11 @@ func Run(t *testing.T, open Open) {
 		{"an update happens whole or not at all", testAtomic},
 		{"updates that share a commit do not spoil each other", testBatch},
 		{"claims go by priority, then by age", testClaimOrder},
+		{"tenants have fair shares of a class", testFairShare},
+		{"a tenant's limit holds on all nodes", testTenantLimit},
+		{"a tenant that is paused starts nothing", testTenantPause},
+		{"an aged job has its turn", testAgeing},
+		{"claims are the decisions of admission", testAdmission},
 		{"a delayed job waits for its time", testDelayed},
 		{"a job is claimed once", testClaimOnce},
 		{"a stale lease writes nothing", testFence},
@@ -69,6 +77,7 @@ func Run(t *testing.T, open Open) {
 type world struct {
 	*testing.T
 	Store
+	open   Open
 	ctx    context.Context //nolint:containedctx // the test's
 	ours   tenant.Scope
 	theirs tenant.Scope
@@ -81,7 +90,7 @@ type world struct {
 func newWorld(t *testing.T, open Open) *world {
 	t.Helper()
 	w := &world{
-		T: t, ctx: t.Context(), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		T: t, open: open, ctx: t.Context(), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		ours: scope(t, "ours"), theirs: scope(t, "theirs"),
 	}
 	w.Store = open(t, w.now)
