@@ -52,7 +52,7 @@ type Job struct {
 	Priority     string     `json:"priority"`
 	WaitReason   string     `json:"wait_reason,omitempty"` // why it is pending: slot, tenant_limit, not_before, paused
 	Paused       bool       `json:"paused,omitempty"`
-	Attempt      int        `json:"attempt"`               // attempts begun
+	Attempt      int        `json:"attempt"` // attempts begun
 	MaxAttempts  int        `json:"max_attempts"`
 	Node         string     `json:"node,omitempty"`
 	SubmittedAt  time.Time  `json:"submitted_at"`

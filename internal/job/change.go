@@ -60,7 +60,8 @@ func PrioritizeBy(actor string, p Priority) Change {
 	return Change{Trigger: Reschedule, Actor: actor, Priority: p}
 }
 
-// RestartBy runs a job again that failed or was cancelled.
+// RestartBy runs a job again that failed or was cancelled, and at once one that
+// waits for its next attempt.
 func RestartBy(actor string) Change { return Change{Trigger: Restart, Actor: actor} }
 
 // CancelBy asks the job to stop: the trigger depends on whether it ever ran.
@@ -86,8 +87,7 @@ func (j *Job) Apply(c Change, now time.Time) (changed bool, err error) {
 	case Pause, Resume, Reschedule:
 		return j.adjust(c, now), nil
 	case Restart:
-		j.restart(now)
-		return true, nil
+		return j.restart(now), nil
 	case Claim:
 		if j.Paused {
 			return false, fault.Newf(fault.Conflict, "HX-JOB-045", "resume it", "job %s is paused", j.ID)
@@ -127,12 +127,23 @@ func (j *Job) adjust(c Change, now time.Time) (changed bool) {
 	return j.Paused != before.Paused || j.Priority != before.Priority
 }
 
-// restart makes the job as it was when it was submitted, but for its epoch: the
-// leases of its earlier life stay stale.
-func (j *Job) restart(now time.Time) {
+// Retrying tells whether the job waits for its next attempt.
+func (j *Job) Retrying() bool { return j.State == Pending && j.NotBefore != nil && j.Attempt > 0 }
+
+// restart makes an ended job as it was when it was submitted, but for its epoch:
+// the leases of its earlier life stay stale.
+func (j *Job) restart(now time.Time) (changed bool) {
+	if j.State == Pending {
+		changed = j.Retrying()
+		if changed {
+			j.NotBefore = nil
+		}
+		return changed
+	}
 	j.State, j.Attempt, j.ReadyAt = Pending, 0, *timeRef(now)
 	j.Node, j.CancelReason = "", ""
 	j.StartedAt, j.FinishedAt, j.NotBefore, j.Progress = nil, nil, nil, nil
+	return true
 }
 
 // own keeps the books of who has the job.

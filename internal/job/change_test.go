@@ -32,7 +32,7 @@ func TestApplyKeepsItsPromises(t *testing.T) {
 				if before.State == Running && (c.Trigger == Retry || c.Trigger == Fail) {
 					failures++
 				}
-				if c.Trigger == Restart {
+				if c.Trigger == Restart && before.State.Final() {
 					failures = 0
 				}
 				check(t, before, j, c, changed)
@@ -54,7 +54,7 @@ func drawChange(t *rapid.T, j *Job, now time.Time) Change {
 }
 
 func check(t *rapid.T, before, j Job, c Change, changed bool) {
-	if changed != (before.State != j.State || before.Paused != j.Paused || before.Priority != j.Priority) {
+	if changed != (before.State != j.State || before.Paused != j.Paused || before.Priority != j.Priority || c.Trigger == Restart && before.Retrying()) {
 		t.Fatalf("changed = %v from %+v to %+v", changed, before, j)
 	}
 	if before.State.Final() && j.State != before.State && c.Trigger != Restart {

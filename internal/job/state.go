@@ -53,7 +53,7 @@ const (
 	Pause      Trigger = "pause"      // somebody holds a pending job back
 	Resume     Trigger = "resume"     // and lets it go
 	Reschedule Trigger = "reschedule" // somebody gives a pending job another priority
-	Restart    Trigger = "restart"    // somebody wants a job that ended without success once more
+	Restart    Trigger = "restart"    // somebody wants a job that did not succeed to be tried again now
 )
 
 var triggers = [...]Trigger{Claim, Complete, Fail, Retry, Interrupt, Cancel, Abandon, Settle, Pause, Resume, Reschedule, Restart}
@@ -98,6 +98,7 @@ var rules = [...]rule{
 	{Pending, Pause, Pending, "It keeps its place and is not started until it is resumed."},
 	{Pending, Resume, Pending, "It may be started again."},
 	{Pending, Reschedule, Pending, "It has another priority; inside of a class the order of submission holds."},
+	{Pending, Restart, Pending, "The pause before the next attempt is over; nothing changes for one that does not wait for that."},
 	{Failed, Restart, Pending, "Somebody asks for it: the attempts start over, from nothing."},
 	{Cancelled, Restart, Pending, "The same; the reason of the cancel stays in its events."},
 }
@@ -125,8 +126,6 @@ func refuse(from State, on Trigger) error {
 		switch from {
 		case Completed:
 			fix = "it succeeded; submit it as a new job"
-		case Pending:
-			fix = "it waits to run already; see why with explain"
 		case Cancelling:
 			fix = "wait until its clean-up has ended"
 		}

@@ -45,6 +45,10 @@ type Tx interface {
 	// Cancel moves a job along the state table by job.Cancel or job.Abandon, and
 	// changes nothing about one that is final or cancelling. Kind NotFound.
 	Cancel(id, reason string) (j job.Job, changed bool, err error)
+	// Change moves a job along the state table in the name of the scope's actor.
+	// Kinds NotFound, Conflict: then nothing has happened, and the transaction may
+	// go on.
+	Change(id string, c job.Change) (j job.Job, changed bool, err error)
 	// Replay returns what Remember stored under the key, if it did.
 	Replay(key string) (digest, answer []byte, found bool, err error)
 	// Remember stores the answer to a request under its idempotency key.

@@ -179,10 +179,11 @@ func (t *tx) save(r row, before job.Job, c job.Change, leaseUntil int64) error {
 	}
 	n, err := t.exec(`UPDATE jobs SET state = $1, delayed = $2, not_before = $3, epoch = $4, node = $5, lease_until = $6, attempt = $7,
 		started_at = $8, finished_at = $9, cancel_reason = $10, failure = $11, artifacts = $12, receipt = $13, token = $14,
-		priority = $15, ready_at = $16 WHERE id = $17 AND epoch = $18 AND state = $19`,
+		priority = $15, ready_at = $16, progress = CASE WHEN $17 = 1 THEN NULL ELSE progress END
+		WHERE id = $18 AND epoch = $19 AND state = $20`,
 		string(r.State), t.delayed(r.Job), micros(r.NotBefore), r.Epoch, r.Node, lease, r.Attempt,
 		nullMicros(r.StartedAt), nullMicros(r.FinishedAt), r.CancelReason, failure, artifacts, []byte(r.Receipt), r.keptToken(),
-		r.Priority.Class(), r.ReadyAt.UnixMicro(), r.ID, before.Epoch, string(before.State))
+		r.Priority.Class(), r.ReadyAt.UnixMicro(), flag(r.Progress == nil), r.ID, before.Epoch, string(before.State))
 	if err != nil {
 		return err
 	}
@@ -193,6 +194,14 @@ func (t *tx) save(r row, before job.Job, c job.Change, leaseUntil int64) error {
 		return t.dropCheckpoints(r.ID)
 	}
 	return nil
+}
+
+// flag is a truth as the database has it.
+func flag(v bool) int {
+	if v {
+		return 1
+	}
+	return 0
 }
 
 func encode(v any) (string, error) {

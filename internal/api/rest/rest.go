@@ -78,6 +78,7 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.huma = newHuma(a)
 	a.routeJobs()
 	a.routeCancel()
+	a.routeUpdate()
 	a.routeEvents()
 	a.routeVMs()
 	a.routeStatus()

@@ -19,6 +19,8 @@ var wire = map[string]reflect.Type{
 	"Event": reflect.TypeFor[client.Event](), "EventData": reflect.TypeFor[client.EventData](),
 	"QueryInputBody": reflect.TypeFor[client.Query](), "JobPage": reflect.TypeFor[client.Page](),
 	"Submitted": reflect.TypeFor[client.Submitted](), "Cancellation": reflect.TypeFor[client.Cancellation](),
+	"BulkRequest": reflect.TypeFor[client.BulkRequest](), "BulkFilter": reflect.TypeFor[client.BulkFilter](),
+	"BulkResult": reflect.TypeFor[client.BulkResult](), "BulkItem": reflect.TypeFor[client.BulkIssue](),
 	"Status": reflect.TypeFor[client.Status](), "Workers": reflect.TypeFor[client.Workers](),
 	"Health": reflect.TypeFor[client.Health](), "Check": reflect.TypeFor[client.Check](),
 	"VM": reflect.TypeFor[client.VM](), "Disk": reflect.TypeFor[client.Disk](), "NIC": reflect.TypeFor[client.NIC](), "Blocker": reflect.TypeFor[client.Blocker](),

@@ -58,6 +58,10 @@ func Run(t *testing.T, open Open) {
 		{"a node takes back what it had", testTakeBack},
 		{"cancel in every state", testCancel},
 		{"cancel of a job that ran before", testCancelRanBefore},
+		{"a paused job waits in its place", testPause},
+		{"another priority is another place", testPrioritize},
+		{"a job that ended is restarted from nothing", testRestart},
+		{"a retry need not be waited for", testRestartRetrying},
 		{"a failed clean-up is tried again", testCleanupAgain},
 		{"checkpoints", testCheckpoints},
 		{"the ledger", testLedger},
@@ -208,6 +212,22 @@ func (w *world) cancel(id, reason string) (job.Job, bool) {
 		return err
 	}))
 	return j, changed
+}
+
+func (w *world) change(id string, c job.Change) (j job.Job, changed bool, err error) {
+	err = w.Update(w.ctx, w.ours, func(tx service.Tx) (err error) {
+		j, changed, err = tx.Change(id, c)
+		return err
+	})
+	return j, changed, err
+}
+
+// mustChange is change of a job that takes it.
+func (w *world) mustChange(id string, c job.Change) job.Job {
+	w.Helper()
+	j, _, err := w.change(id, c)
+	w.must(err)
+	return j
 }
 
 // wantState checks the state that the store has.

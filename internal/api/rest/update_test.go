@@ -1,0 +1,138 @@
+package rest_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/hypersdk/hypersdk/client"
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/job"
+)
+
+func wantCode(t *testing.T, err error, status int, code string) {
+	t.Helper()
+	var e *client.Error
+	if !errors.As(err, &e) || e.Status != status || e.Code != code || e.Fix == "" {
+		t.Fatalf("got %v, want %d %s", err, status, code)
+	}
+}
+
+func TestPauseAndPriority(t *testing.T) {
+	w := newWorld(t)
+	ids := w.submit(3)
+	ctx := t.Context()
+	j, err := w.api.Pause(ctx, ids[0], "maintenance")
+	must(t, err)
+	if !j.Paused || j.WaitReason != "paused" || j.Status != client.Pending {
+		t.Fatalf("%+v", j)
+	}
+	j, err = w.api.SetPriority(ctx, ids[2], "critical")
+	must(t, err)
+	if j.Priority != "critical" || j.Spec.Priority != "normal" {
+		t.Fatalf("%+v", j)
+	}
+	l := w.claim()
+	if l.Job.ID != ids[2] {
+		t.Fatalf("claimed %s", l.Job.ID)
+	}
+	_, err = w.api.SetPriority(ctx, ids[2], "low")
+	wantCode(t, err, 409, "HX-JOB-043")
+	_, err = w.api.Pause(ctx, ids[2], "")
+	wantCode(t, err, 409, "HX-JOB-043")
+	_, err = w.api.Pause(ctx, "nobody", "")
+	var e *client.Error
+	if !errors.As(err, &e) || e.Status != 404 {
+		t.Fatal(err)
+	}
+	if got := w.call("PATCH", "/jobs/"+ids[1], `{"priority":"urgent"}`, "Content-Type", "application/json"); got.status != 422 && got.status != 400 {
+		t.Fatalf("%+v", got)
+	}
+	if got := w.claim().Job.ID; got != ids[1] {
+		t.Fatalf("claimed %s, which is paused or unknown", got)
+	}
+	if j, err = w.api.Resume(ctx, ids[0]); err != nil || j.Paused || j.WaitReason != "slot" {
+		t.Fatalf("%+v, %v", j, err)
+	}
+	if got := w.claim().Job.ID; got != ids[0] {
+		t.Fatalf("claimed %s", got)
+	}
+}
+
+func TestRetryByHand(t *testing.T) {
+	w := newWorld(t)
+	id := w.submit(1)[0]
+	l := w.claim()
+	_, err := w.api.Retry(t.Context(), id)
+	wantCode(t, err, 409, "HX-JOB-044")
+	_, err = w.store.Apply(t.Context(), l, job.FailWith("n1", fault.New(fault.Conflict, "HX-TEST-009", "the output is there already", "remove it")))
+	must(t, err)
+	for range 2 { // the second changes nothing
+		j, err := w.api.Retry(t.Context(), id)
+		must(t, err)
+		if j.Status != client.Pending || j.Attempt != 0 || j.FinishedAt != nil || j.StartedAt != nil || j.Error == nil {
+			t.Fatalf("%+v", j)
+		}
+	}
+	l = w.claim()
+	if l.Job.ID != id || l.Job.Attempt != 1 {
+		t.Fatalf("%+v", l.Job)
+	}
+	w.complete(l)
+	_, err = w.api.Retry(t.Context(), id)
+	wantCode(t, err, 409, "HX-JOB-044")
+	var kinds []string
+	for u, err := range w.api.Events(t.Context(), id, 0) {
+		must(t, err)
+		if u.Event != nil {
+			kinds = append(kinds, strings.TrimPrefix(u.Event.Kind, "job."))
+		}
+	}
+	if got := strings.Join(kinds, " "); got != "submitted started failed restarted started completed" {
+		t.Error(got)
+	}
+}
+
+func TestBulk(t *testing.T) {
+	w := newWorld(t)
+	ids := w.submit(450)
+	running := w.claim()
+	bulk := func(b client.BulkRequest) client.BulkResult {
+		t.Helper()
+		r, err := w.api.Bulk(t.Context(), b)
+		must(t, err)
+		return r
+	}
+	all := client.BulkFilter{VM: "web-*"}
+	if r := bulk(client.BulkRequest{Action: "cancel", Filter: all, DryRun: true}); r.Matched != 450 || r.Changed != 0 || !r.DryRun {
+		t.Fatalf("%+v", r)
+	}
+	if r := bulk(client.BulkRequest{Action: "pause", Filter: all}); r.Matched != 449 || r.Changed != 449 {
+		t.Fatalf("%+v", r)
+	}
+	if r := bulk(client.BulkRequest{Action: "pause", Filter: all}); r.Changed != 0 || r.Unchanged != 449 {
+		t.Fatalf("%+v", r)
+	}
+	if r := bulk(client.BulkRequest{Action: "priority", Priority: "low", Filter: client.BulkFilter{JobIDs: ids[:10]}}); r.Changed != 9 {
+		t.Fatalf("%+v", r)
+	}
+	if r := bulk(client.BulkRequest{Action: "cancel", Filter: client.BulkFilter{Priority: []string{"low"}}, Reason: "why"}); r.Changed != 9 {
+		t.Fatalf("%+v", r)
+	}
+	if r := bulk(client.BulkRequest{Action: "retry", Filter: all}); r.Matched != 9 || r.Changed != 9 {
+		t.Fatalf("%+v", r)
+	}
+	if r := bulk(client.BulkRequest{Action: "resume", Filter: all}); r.Changed != 440 || r.Unchanged != 9 {
+		t.Fatalf("%+v", r)
+	}
+	if r := bulk(client.BulkRequest{Action: "cancel", Filter: all}); r.Changed != 450 || r.Failed != 0 {
+		t.Fatalf("%+v", r)
+	}
+	if j, err := w.api.Get(t.Context(), running.Job.ID); err != nil || j.Status != client.Cancelling {
+		t.Fatalf("%+v, %v", j, err)
+	}
+	_, err := w.api.Bulk(t.Context(), client.BulkRequest{Action: "cancel"})
+	wantCode(t, err, 400, "HX-JOB-027")
+	_, err = w.api.Bulk(t.Context(), client.BulkRequest{Action: "retry", Filter: all, Priority: "low"})
+	wantCode(t, err, 400, "HX-JOB-028")
+}
