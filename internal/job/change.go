@@ -123,6 +123,9 @@ func (j *Job) adjust(c Change, now time.Time) (changed bool) {
 	}
 	if before.Paused && !j.Paused {
 		j.ReadyAt = *timeRef(now)
+		if j.NotBefore != nil && j.NotBefore.After(now) {
+			j.ReadyAt = *j.NotBefore
+		}
 	}
 	return j.Paused != before.Paused || j.Priority != before.Priority
 }

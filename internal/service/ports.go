@@ -33,6 +33,8 @@ type Reader interface {
 	Count(ctx context.Context, q Query, limit int64) (int64, error)
 	// Events returns the events of a job with Seq > after, in order.
 	Events(ctx context.Context, jobID string, after int64, limit int) ([]event.Event, error)
+	// Explain tells why a job waits, if so many workers are free. Kind NotFound.
+	Explain(ctx context.Context, id string, free int) (Waits, error)
 	// Backlog counts the jobs by state and tells since when the oldest job that
 	// could run waits (zero: none does).
 	Backlog(ctx context.Context) (byState map[job.State]int64, oldest time.Time, err error)

@@ -227,8 +227,9 @@ func TestPermissions(t *testing.T) {
 				}
 				return nil
 			}},
-			"pause":  {tenant.JobUpdate, func(p tenant.Principal) error { _, err := b.svc.Pause(b.Context(), p, other, ""); return err }},
-			"resume": {tenant.JobUpdate, func(p tenant.Principal) error { _, err := b.svc.Resume(b.Context(), p, other); return err }},
+			"explain": {tenant.JobRead, func(p tenant.Principal) error { _, err := b.svc.Explain(b.Context(), p, other); return err }},
+			"pause":   {tenant.JobUpdate, func(p tenant.Principal) error { _, err := b.svc.Pause(b.Context(), p, other, ""); return err }},
+			"resume":  {tenant.JobUpdate, func(p tenant.Principal) error { _, err := b.svc.Resume(b.Context(), p, other); return err }},
 			"priority": {tenant.JobUpdate, func(p tenant.Principal) error {
 				_, err := b.svc.Prioritize(b.Context(), p, other, job.Low)
 				return err

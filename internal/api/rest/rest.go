@@ -79,6 +79,7 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeJobs()
 	a.routeCancel()
 	a.routeUpdate()
+	a.routeExplain()
 	a.routeEvents()
 	a.routeVMs()
 	a.routeStatus()

@@ -50,6 +50,8 @@ func Run(t *testing.T, open Open) {
 		{"a tenant that is paused starts nothing", testTenantPause},
 		{"an aged job has its turn", testAgeing},
 		{"claims are the decisions of admission", testAdmission},
+		{"why a job waits", testExplain},
+		{"a remedy starts the job", testRemedies},
 		{"a delayed job waits for its time", testDelayed},
 		{"a job is claimed once", testClaimOnce},
 		{"a stale lease writes nothing", testFence},
