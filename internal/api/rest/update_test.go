@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hypersdk/hypersdk/client"
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -135,4 +136,42 @@ func TestBulk(t *testing.T) {
 	wantCode(t, err, 400, "HX-JOB-027")
 	_, err = w.api.Bulk(t.Context(), client.BulkRequest{Action: "retry", Filter: all, Priority: "low"})
 	wantCode(t, err, 400, "HX-JOB-028")
+}
+
+func TestExplain(t *testing.T) {
+	w := newWorld(t)
+	ids := w.submit(2)
+	explain := func(id string) client.Explanation {
+		t.Helper()
+		e, err := w.api.Explain(t.Context(), id)
+		must(t, err)
+		return e
+	}
+	e := explain(ids[1])
+	if e.Reason != "slot" || e.Detail.Ahead != 1 || e.Detail.WaitingSince == nil || e.NextClaim || len(e.Remedy) != 2 ||
+		e.Remedy[0].Action != "priority" || e.Remedy[0].To != "critical" || e.Remedy[1].Action != "add_workers" || e.Remedy[1].N != 1 {
+		t.Errorf("%+v", e)
+	}
+	_, err := w.api.Pause(t.Context(), ids[0], "")
+	must(t, err)
+	if e = explain(ids[0]); e.Reason != "paused" || e.Remedy[0].Action != "resume" || e.Message != "the job is paused" {
+		t.Errorf("%+v", e)
+	}
+	l := w.claim()
+	if e = explain(ids[1]); e.Reason != "" || e.Status != client.Running || len(e.Remedy) != 0 || e.Message != "the job does not wait: it is running" {
+		t.Errorf("%+v", e)
+	}
+	_, err = w.store.Apply(t.Context(), l, job.RetryAt("n1", fault.New(fault.Unavailable, "HX-TEST-008", "down", ""), time.Now().Add(time.Hour)))
+	must(t, err)
+	if e = explain(ids[1]); e.Reason != "not_before" || e.Remedy[0].Action != "retry" || e.Detail.NotBefore == nil || !strings.HasPrefix(e.Message, "attempt 1 of 3 failed") {
+		t.Errorf("%+v", e)
+	}
+	at := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	s, err := w.api.Submit(t.Context(), client.Spec{VMPath: "/DC/vm/web-02", OutputPath: "out", NotBefore: &at})
+	must(t, err)
+	if e = explain(s.JobIDs[0]); e.Reason != "not_before" || e.Remedy[0].Action != "wait_until" || !e.Remedy[0].At.Equal(at) {
+		t.Errorf("%+v", e)
+	}
+	_, err = w.api.Explain(t.Context(), "nobody")
+	wantCode(t, err, 404, "HX-JOB-041")
 }
