@@ -77,7 +77,7 @@ func remedyText(id string, r client.Remedy) string {
 	case "raise_limit":
 		return fmt.Sprintf("raise max_concurrent_jobs of the tenant %s to %d", console.Printable(r.Tenant), r.N)
 	case "add_workers":
-		return fmt.Sprintf("%d more workers, or that many jobs that end", r.N)
+		return fmt.Sprintf("workers that become free, or more of them: %d", r.N)
 	}
 	return r.Action
 }

@@ -101,7 +101,9 @@ func (a *admittance) claim(n int, start func(row) (dispatch.Lease, error)) ([]di
 		if err != nil {
 			return nil, err
 		}
-		leases = append(leases, l)
+		if leases = append(leases, l); len(leases) == n {
+			break
+		}
 		if err := a.refresh(&a.state.Shares[c.Share]); err != nil {
 			return nil, err
 		}
