@@ -175,3 +175,39 @@ func TestExplain(t *testing.T) {
 	_, err = w.api.Explain(t.Context(), "nobody")
 	wantCode(t, err, 404, "HX-JOB-041")
 }
+
+// Mistaken and hostile requests are refused, and change nothing.
+func TestUpdatesRefused(t *testing.T) {
+	w := newWorld(t)
+	id := w.submit(1)[0]
+	for name, c := range map[string]struct{ method, path, body string }{
+		"no priority":         {"PATCH", "/jobs/" + id, `{}`},
+		"unknown priority":    {"PATCH", "/jobs/" + id, `{"priority":"urgent"}`},
+		"number":              {"PATCH", "/jobs/" + id, `{"priority":0}`},
+		"another field":       {"PATCH", "/jobs/" + id, `{"priority":"low","status":"completed"}`},
+		"no body":             {"PATCH", "/jobs/" + id, ``},
+		"long reason":         {"POST", "/jobs/" + id + "/pause", `{"reason":"` + strings.Repeat("x", 1025) + `"}`},
+		"unknown action":      {"POST", "/jobs/bulk", `{"action":"delete","filter":{"vm":"*"}}`},
+		"no action":           {"POST", "/jobs/bulk", `{"filter":{"vm":"*"}}`},
+		"no filter":           {"POST", "/jobs/bulk", `{"action":"cancel"}`},
+		"empty filter":        {"POST", "/jobs/bulk", `{"action":"cancel","filter":{}}`},
+		"empty lists":         {"POST", "/jobs/bulk", `{"action":"cancel","filter":{"status":[],"job_ids":[]}}`},
+		"misspelt filter":     {"POST", "/jobs/bulk", `{"action":"cancel","filter":{"vms":"web-01"}}`},
+		"limit in the filter": {"POST", "/jobs/bulk", `{"action":"cancel","filter":{"vm":"*","limit":1}}`},
+		"repeated key":        {"POST", "/jobs/bulk", `{"action":"cancel","filter":{"vm":"nothing"},"filter":{"vm":"*"}}`},
+		"unknown status":      {"POST", "/jobs/bulk", `{"action":"cancel","filter":{"status":["waiting"]}}`},
+		"too many ids":        {"POST", "/jobs/bulk", `{"action":"cancel","filter":{"job_ids":[` + strings.TrimSuffix(strings.Repeat(`"x",`, 1001), ",") + `]}}`},
+		"no new priority":     {"POST", "/jobs/bulk", `{"action":"priority","filter":{"vm":"*"}}`},
+		"a tenant's":          {"POST", "/jobs/bulk", `{"action":"cancel","filter":{"vm":"*","tenant":"other"}}`},
+	} {
+		got := w.call(c.method, c.path, c.body, "Content-Type", "application/json")
+		if p := got.problem(t); got.status < 400 || got.status >= 500 || p.Code == "" || p.Fix == "" {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	j, err := w.api.Get(t.Context(), id)
+	must(t, err)
+	if j.Status != client.Pending || j.Priority != "normal" || j.Paused {
+		t.Errorf("%+v", j)
+	}
+}

@@ -51,7 +51,7 @@ func testExplain(w *world) {
 // testRemedies: whatever holds a job back, the next claim starts it when its
 // remedy is applied.
 func testRemedies(w *world) {
-	r := &remedies{world: w, dice: rand.New(rand.NewPCG(5, 5)), limits: map[string]admission.Share{}}
+	r := &remedies{world: w, dice: dice(5), limits: map[string]admission.Share{}}
 	for _, id := range []string{"ours", "theirs", "others"} {
 		r.scopes = append(r.scopes, scope(w.T, tenant.ID(id)))
 	}

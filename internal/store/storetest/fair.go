@@ -14,15 +14,16 @@ import (
 
 var queryPending = service.Query{States: []job.State{job.Pending}, Limit: 100}
 
-// claims takes up to n jobs and returns their tenants.
-func (w *world) claims(node string, n int) (leases []dispatch.Lease, tenants string) {
+// claims takes up to n jobs and returns the first letters of their tenants.
+func (w *world) claims(node string, n int) ([]dispatch.Lease, string) {
 	w.Helper()
 	leases, err := w.Claim(w.ctx, node, lease, n)
 	w.must(err)
-	for _, l := range leases {
-		tenants += l.Job.Tenant[:1]
+	tenants := make([]byte, len(leases))
+	for i, l := range leases {
+		tenants[i] = l.Job.Tenant[0]
 	}
-	return leases, tenants
+	return leases, string(tenants)
 }
 
 func (w *world) wantClaims(node string, n int, want string) []dispatch.Lease {
@@ -120,7 +121,7 @@ func testAgeing(w *world) {
 // admission decides on a state that is counted anew from all jobs.
 func testAdmission(w *world) {
 	for seed := range uint64(3) {
-		m := &fairModel{world: w, dice: rand.New(rand.NewPCG(seed, 3)), policy: admission.Policy{}.WithDefaults()}
+		m := &fairModel{world: w, dice: dice(seed), policy: admission.Policy{}.WithDefaults()}
 		m.Store = w.open(w.T, w.now)
 		for _, id := range []string{"one", "two", "three", "four"} {
 			m.tenants = append(m.tenants, admission.Share{Tenant: id, Weight: 1})
@@ -133,6 +134,11 @@ func testAdmission(w *world) {
 			w.Errorf("seed %d: %d jobs were started, %d of them in the turn of the aged", seed, m.started, m.aged)
 		}
 	}
+}
+
+// dice are the same for each seed.
+func dice(seed uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, 3)) //nolint:gosec // nothing is secret here
 }
 
 type fairModel struct {
