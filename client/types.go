@@ -50,8 +50,9 @@ type Job struct {
 	Spec         Spec       `json:"spec"`
 	Status       State      `json:"status"`
 	Priority     string     `json:"priority"`
-	WaitReason   string     `json:"wait_reason,omitempty"` // why it is pending
-	Attempt      int        `json:"attempt"`               // attempts begun
+	WaitReason   string     `json:"wait_reason,omitempty"` // why it is pending: slot, tenant_limit, not_before, paused
+	Paused       bool       `json:"paused,omitempty"`
+	Attempt      int        `json:"attempt"` // attempts begun
 	MaxAttempts  int        `json:"max_attempts"`
 	Node         string     `json:"node,omitempty"`
 	SubmittedAt  time.Time  `json:"submitted_at"`
@@ -133,6 +134,7 @@ type EventData struct {
 	Reason    string     `json:"reason,omitempty"`
 	NotBefore *time.Time `json:"not_before,omitempty"`
 	Error     *Failure   `json:"error,omitempty"`
+	Priority  string     `json:"priority,omitempty"` // the new one, where it changed
 }
 
 // Query selects jobs: fields are cumulative, the values of one alternatives.

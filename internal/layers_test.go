@@ -27,6 +27,7 @@ var floors = map[string]int{
 	"internal/job":                          2,
 	"internal/receipt":                      2,
 	"internal/event":                        3,
+	"internal/admission":                    4,
 	"internal/provider":                     4,
 	"internal/sink":                         4,
 	"internal/disk/vmdk":                    4,

@@ -19,8 +19,10 @@ import (
 )
 
 func jobsCommand(c *ctl) *cobra.Command {
-	cmd := &cobra.Command{Use: "jobs", Short: "Submit, look at and cancel jobs"}
+	cmd := &cobra.Command{Use: "jobs", Short: "Submit, look at, change and cancel jobs"}
 	cmd.AddCommand(listJobs(c), getJob(c), watchJobs(c), cancelJobs(c), submitJobs(c))
+	cmd.AddCommand(explainJob(c))
+	cmd.AddCommand(updateJobs(c)...)
 	return cmd
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere"
 	"github.com/hypersdk/hypersdk/internal/secret"
@@ -29,6 +30,7 @@ type Config struct {
 	StateDir string        `yaml:"state_dir"` // database, keys; owned by one daemon
 	Output   OutputConfig  `yaml:"output"`
 	Workers  int           `yaml:"workers"` // jobs that run at once
+	Queue    QueueConfig   `yaml:"queue"`
 	Log      LogConfig     `yaml:"log"`
 	Auth     AuthConfig    `yaml:"auth"`
 	VSphere  VSphereConfig `yaml:"vsphere"`
@@ -39,6 +41,12 @@ type OutputConfig struct {
 	// Roots are the directories below which output_path must lie; a relative
 	// output_path is below the first.
 	Roots []string `yaml:"roots"`
+}
+
+// QueueConfig says how long low classes wait for high ones.
+type QueueConfig struct {
+	AgeAfter  time.Duration `yaml:"age_after"`  // a job that waits for longer is aged
+	AgedEvery int           `yaml:"aged_every"` // one start in so many goes to the oldest aged job
 }
 
 // LogConfig says what is logged and how.
@@ -78,8 +86,14 @@ func DefaultConfig() Config {
 		Listen:   "127.0.0.1:8080",
 		StateDir: "/var/lib/hypersdk",
 		Workers:  max(2, runtime.GOMAXPROCS(0)),
+		Queue:    defaultQueue(),
 		Log:      LogConfig{Level: "info", Format: "json"},
 	}
+}
+
+func defaultQueue() QueueConfig {
+	p := admission.Policy{}.WithDefaults()
+	return QueueConfig{AgeAfter: p.AgeAfter, AgedEvery: p.Every}
 }
 
 // Load reads the configuration: defaults, then the file (path "" means
@@ -164,6 +178,9 @@ func (c *Config) check() error {
 	}
 	if c.Workers < 1 || c.Workers > 256 {
 		wrong = append(wrong, "workers: 1 to 256")
+	}
+	if c.Queue.AgeAfter <= 0 || c.Queue.AgedEvery < 1 {
+		wrong = append(wrong, "queue: age_after must be longer than 0 and aged_every at least 1")
 	}
 	for _, root := range c.Output.Roots {
 		if !filepath.IsAbs(root) {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -56,6 +57,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 	d.engine, err = NewEngine(ctx, EngineConfig{
 		StateDir: cfg.StateDir, Roots: cfg.Output.Roots, Workers: cfg.Workers, Providers: providers, Log: log,
 		Service: metrics.Service(), Dispatch: metrics.Dispatch(), Wrap: metrics.Runner,
+		Policy: admission.Policy{AgeAfter: cfg.Queue.AgeAfter, Every: cfg.Queue.AgedEvery},
 	})
 	if err != nil {
 		return nil, err

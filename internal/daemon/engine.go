@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/provider"
@@ -35,13 +36,14 @@ const lease = time.Minute
 // until then the snapshot below it cannot be removed.
 const cleanupTimeout = 6 * time.Minute
 
-// EngineConfig is what an engine needs. All fields but KeyFile and the hooks are required.
+// EngineConfig is what an engine needs. All fields but KeyFile, Policy and the hooks are required.
 type EngineConfig struct {
 	StateDir  string
 	KeyFile   string   // signs the receipts, made if it is missing; empty: signing.key in StateDir
 	Roots     []string // directories below which outputs may lie
 	Workers   int
 	Providers map[string]provider.Provider // the engine closes them
+	Policy    admission.Policy             // who starts next; zero values: its defaults
 	Log       *slog.Logger
 
 	Service  service.Hooks
@@ -64,7 +66,7 @@ type Engine struct {
 // NewEngine opens the state directory and puts the parts together. Nothing runs
 // before Run. Kinds: as store.Open.
 func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
-	st, err := store.Open(ctx, store.Options{Dir: c.StateDir})
+	st, err := store.Open(ctx, store.Options{Dir: c.StateDir, Policy: c.Policy})
 	if err != nil {
 		return nil, err
 	}

@@ -13,14 +13,18 @@ type Kind string
 
 // The kinds, one for each transition of the state table and one for the birth.
 const (
-	Submitted   Kind = "job.submitted"
-	Started     Kind = "job.started"
-	Retrying    Kind = "job.retrying"
-	Interrupted Kind = "job.interrupted"
-	Cancelling  Kind = "job.cancelling"
-	Completed   Kind = "job.completed"
-	Failed      Kind = "job.failed"
-	Cancelled   Kind = "job.cancelled"
+	Submitted     Kind = "job.submitted"
+	Started       Kind = "job.started"
+	Retrying      Kind = "job.retrying"
+	Interrupted   Kind = "job.interrupted"
+	Cancelling    Kind = "job.cancelling"
+	Completed     Kind = "job.completed"
+	Failed        Kind = "job.failed"
+	Cancelled     Kind = "job.cancelled"
+	Paused        Kind = "job.paused"
+	Resumed       Kind = "job.resumed"
+	Reprioritized Kind = "job.reprioritized"
+	Restarted     Kind = "job.restarted" // a failed or cancelled job is to run again
 )
 
 // Event is one appended fact. Seq ascends over the whole log in commit order.
@@ -43,4 +47,5 @@ type Data struct {
 	Reason    string       `json:"reason,omitempty"`
 	NotBefore *time.Time   `json:"not_before,omitempty"`
 	Error     *job.Failure `json:"error,omitempty"`
+	Priority  job.Priority `json:"priority,omitempty"` // the new one, where it changed
 }

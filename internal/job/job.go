@@ -37,12 +37,14 @@ type Job struct {
 	Spec         Spec            `json:"spec"`
 	State        State           `json:"status"`
 	Priority     Priority        `json:"priority"`
-	WaitReason   string          `json:"wait_reason,omitempty"` // slot, not_before
-	Attempt      int             `json:"attempt"`               // attempts begun, from 1
+	WaitReason   string          `json:"wait_reason,omitempty"` // slot, tenant_limit, not_before, paused
+	Paused       bool            `json:"paused,omitempty"`
+	Attempt      int             `json:"attempt"` // attempts begun, from 1
 	MaxAttempts  int             `json:"max_attempts"`
 	Epoch        int64           `json:"-"` // fencing number: rises whenever the job changes hands
 	Seq          int64           `json:"-"` // order of submission, given by the store
 	Node         string          `json:"node,omitempty"`
+	ReadyAt      time.Time       `json:"-"` // it could have started since then
 	SubmittedAt  time.Time       `json:"submitted_at"`
 	StartedAt    *time.Time      `json:"started_at,omitempty"`
 	FinishedAt   *time.Time      `json:"finished_at,omitempty"`
@@ -56,8 +58,10 @@ type Job struct {
 
 // Why a pending job waits.
 const (
-	WaitSlot      = "slot"       // all workers are busy
-	WaitNotBefore = "not_before" // its time has not come
+	WaitSlot        = "slot"         // all workers are busy, or other jobs go first
+	WaitTenantLimit = "tenant_limit" // its tenant runs as many jobs as it may
+	WaitNotBefore   = "not_before"   // its time has not come
+	WaitPaused      = "paused"       // it, or its tenant, is held back
 )
 
 // Failure is an error as a job keeps and shows it.

@@ -21,8 +21,12 @@ func (s Spec) WithDefaults() Spec {
 
 // New makes a pending job of a valid spec that has its defaults.
 func New(id, tenant string, s Spec, now time.Time) Job {
+	ready := *timeRef(now)
+	if s.NotBefore != nil && s.NotBefore.After(ready) {
+		ready = *timeRef(*s.NotBefore)
+	}
 	return Job{
 		ID: id, Tenant: tenant, Spec: s, State: Pending, Priority: s.Priority,
-		MaxAttempts: s.MaxAttempts, SubmittedAt: *timeRef(now), NotBefore: s.NotBefore,
+		MaxAttempts: s.MaxAttempts, ReadyAt: ready, SubmittedAt: *timeRef(now), NotBefore: s.NotBefore,
 	}
 }

@@ -33,6 +33,8 @@ type Reader interface {
 	Count(ctx context.Context, q Query, limit int64) (int64, error)
 	// Events returns the events of a job with Seq > after, in order.
 	Events(ctx context.Context, jobID string, after int64, limit int) ([]event.Event, error)
+	// Explain tells why a job waits, if so many workers are free. Kind NotFound.
+	Explain(ctx context.Context, id string, free int) (Waits, error)
 	// Backlog counts the jobs by state and tells since when the oldest job that
 	// could run waits (zero: none does).
 	Backlog(ctx context.Context) (byState map[job.State]int64, oldest time.Time, err error)
@@ -45,6 +47,10 @@ type Tx interface {
 	// Cancel moves a job along the state table by job.Cancel or job.Abandon, and
 	// changes nothing about one that is final or cancelling. Kind NotFound.
 	Cancel(id, reason string) (j job.Job, changed bool, err error)
+	// Change moves a job along the state table in the name of the scope's actor.
+	// Kinds NotFound, Conflict: then nothing has happened, and the transaction may
+	// go on.
+	Change(id string, c job.Change) (j job.Job, changed bool, err error)
 	// Replay returns what Remember stored under the key, if it did.
 	Replay(key string) (digest, answer []byte, found bool, err error)
 	// Remember stores the answer to a request under its idempotency key.

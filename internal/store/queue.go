@@ -25,7 +25,6 @@ const (
 		WHERE state = 'pending' AND delayed = 1 AND not_before <= $1 ORDER BY not_before LIMIT $2)`
 	sqlAnyReady = `SELECT 1 WHERE EXISTS (SELECT 1 FROM jobs WHERE state = 'pending' AND delayed = 0)
 		OR EXISTS (SELECT 1 FROM jobs WHERE state = 'pending' AND delayed = 1 AND not_before <= $1)`
-	sqlReady = `SELECT id FROM jobs WHERE state = 'pending' AND delayed = 0 ORDER BY priority, seq LIMIT $1`
 	sqlClean = `SELECT id FROM jobs WHERE state = 'cancelling' AND lease_until IS NULL AND not_before <= $1
 		ORDER BY not_before LIMIT $2`
 	sqlExpired    = `SELECT id FROM jobs WHERE lease_until <= $1 ORDER BY lease_until LIMIT $2`
@@ -36,18 +35,46 @@ const (
 // Claim implements dispatch.Queue.
 func (s *Store) Claim(ctx context.Context, node string, lease time.Duration, n int) ([]dispatch.Lease, error) {
 	now := s.clock.wall().UnixMicro()
-	return s.claim(ctx, node, lease, question{sqlAnyReady, []any{now}}, func(t *tx) ([]string, error) {
+	return s.claim(ctx, question{sqlAnyReady, []any{now}}, func(t *tx) ([]dispatch.Lease, error) {
 		if _, err := t.exec(sqlPromote, t.now.UnixMicro(), promoteBatch); err != nil {
 			return nil, err
 		}
-		return t.strings(sqlReady, n)
+		c, err := t.admit(s.policy)
+		if err != nil {
+			return nil, err
+		}
+		return c.claim(n, func(r row) (dispatch.Lease, error) { return s.lend(t, r, node, lease) })
 	})
 }
 
 // ClaimCleanup implements dispatch.Queue.
 func (s *Store) ClaimCleanup(ctx context.Context, node string, lease time.Duration, n int) ([]dispatch.Lease, error) {
 	q := question{sqlClean, []any{s.clock.wall().UnixMicro(), n}}
-	return s.claim(ctx, node, lease, q, func(t *tx) ([]string, error) { return t.strings(q.sql, q.args...) })
+	return s.claim(ctx, q, func(t *tx) ([]dispatch.Lease, error) {
+		ids, err := t.strings(q.sql, q.args...)
+		if err != nil {
+			return nil, err
+		}
+		var leases []dispatch.Lease
+		for _, id := range ids {
+			r, err := t.job(id)
+			if err != nil {
+				return nil, err
+			}
+			l, err := s.lend(t, r, node, lease)
+			if err != nil {
+				return nil, err
+			}
+			leases = append(leases, l)
+		}
+		return leases, nil
+	})
+}
+
+// lend gives a job to a node.
+func (s *Store) lend(t *tx, r row, node string, lease time.Duration) (dispatch.Lease, error) {
+	j, _, err := t.apply(r, job.ClaimBy(node), s.clock.lease()+lease.Microseconds())
+	return dispatch.Lease{Job: j, Token: r.token}, err
 }
 
 // question is a query that finds nothing when there is nothing to do. It is
@@ -66,28 +93,13 @@ func (s *Store) nothing(ctx context.Context, q question) (bool, error) {
 	return false, classify(err)
 }
 
-func (s *Store) claim(ctx context.Context, node string, lease time.Duration, q question, pick func(*tx) ([]string, error)) (leases []dispatch.Lease, err error) {
+func (s *Store) claim(ctx context.Context, q question, take func(*tx) ([]dispatch.Lease, error)) (leases []dispatch.Lease, err error) {
 	if none, err := s.nothing(ctx, q); none || err != nil {
 		return nil, err
 	}
-	err = s.w.update(ctx, func(t *tx) error {
-		leases = nil
-		ids, err := pick(t)
-		if err != nil {
-			return err
-		}
-		for _, id := range ids {
-			r, err := t.job(id)
-			if err != nil {
-				return err
-			}
-			j, _, err := t.apply(r, job.ClaimBy(node), s.clock.lease()+lease.Microseconds())
-			if err != nil {
-				return err
-			}
-			leases = append(leases, dispatch.Lease{Job: j, Token: r.token})
-		}
-		return nil
+	err = s.w.update(ctx, func(t *tx) (err error) {
+		leases, err = take(t)
+		return err
 	})
 	if err != nil {
 		return nil, err

@@ -36,7 +36,11 @@ func (r *reader) Job(ctx context.Context, id string) (job.Job, error) {
 	if err == nil {
 		err = v.decode(r.s.clock.wall())
 	}
-	return v.Job, classify(err)
+	one := []job.Job{v.Job}
+	if err == nil {
+		err = r.explain(ctx, one)
+	}
+	return one[0], classify(err)
 }
 
 // Jobs implements service.Reader. The jobs have no receipt: ask for one job.
@@ -55,6 +59,9 @@ func (r *reader) Jobs(ctx context.Context, q service.Query, before int64) ([]job
 		}
 		return v.Job, v.decode(now)
 	})
+	if err == nil {
+		err = r.explain(ctx, jobs)
+	}
 	return jobs, classify(err)
 }
 

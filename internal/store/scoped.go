@@ -33,14 +33,30 @@ func (t *scopedTx) Insert(j *job.Job) error {
 
 // Cancel implements service.Tx.
 func (t *scopedTx) Cancel(id, reason string) (job.Job, bool, error) {
-	r, err := t.tx.job(id)
+	r, err := t.job(id)
 	if err != nil {
 		return job.Job{}, false, err
 	}
-	if r.Tenant != string(t.scope.Tenant()) {
-		return job.Job{}, false, errNoJob(id)
-	}
 	return t.tx.apply(r, r.CancelBy(t.scope.Actor(), reason), 0)
+}
+
+// Change implements service.Tx.
+func (t *scopedTx) Change(id string, c job.Change) (job.Job, bool, error) {
+	r, err := t.job(id)
+	if err != nil {
+		return job.Job{}, false, err
+	}
+	c.Actor = t.scope.Actor()
+	return t.tx.apply(r, c, 0)
+}
+
+// job reads a job of the tenant.
+func (t *scopedTx) job(id string) (row, error) {
+	r, err := t.tx.job(id)
+	if err == nil && r.Tenant != string(t.scope.Tenant()) {
+		err = errNoJob(id)
+	}
+	return r, err
 }
 
 // Replay implements service.Tx.

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -41,6 +42,7 @@ type Options struct {
 	Dir         string           // state directory; made if it is missing
 	Synchronous Sync             // "": Full
 	Now         func() time.Time // nil: the machine's clock
+	Policy      admission.Policy // who starts next; zero values: its defaults
 }
 
 // Store is an open store.
@@ -51,7 +53,9 @@ type Store struct {
 	w     *writer
 	clock clock
 	hub   *event.Hub
-	close func() error
+
+	policy admission.Policy
+	close  func() error
 }
 
 var (
@@ -79,7 +83,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{lock: lock, clock: newClock(o.Now), hub: &event.Hub{}}
+	s := &Store{lock: lock, clock: newClock(o.Now), hub: &event.Hub{}, policy: o.Policy.WithDefaults()}
 	s.close = sync.OnceValue(s.closeAll)
 	if err := s.open(ctx, filepath.Join(dir, "hypersdk.db"), o.Synchronous); err != nil {
 		return nil, errors.Join(err, s.Close())

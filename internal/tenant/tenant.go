@@ -23,11 +23,12 @@ const (
 	JobRead   Permission = "job:read"
 	JobSubmit Permission = "job:submit"
 	JobCancel Permission = "job:cancel"
+	JobUpdate Permission = "job:update" // pause, resume, retry, change the priority
 	VMRead    Permission = "vm:read"
 )
 
 // All lists every permission.
-func All() []Permission { return []Permission{JobRead, JobSubmit, JobCancel, VMRead} }
+func All() []Permission { return []Permission{JobRead, JobSubmit, JobCancel, JobUpdate, VMRead} }
 
 // Principal is an authenticated caller. The zero value may do nothing.
 type Principal struct {
