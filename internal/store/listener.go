@@ -57,8 +57,8 @@ func (l *listener) close() {
 
 // run listens until ctx is done. While there is no connection, polling has to do.
 func (l *listener) run(ctx context.Context) {
-	for quiet := false; ctx.Err() == nil; {
-		heard, err := l.hear(ctx)
+	for first, quiet := true, false; ctx.Err() == nil; first = false {
+		heard, err := l.hear(ctx, first)
 		if ctx.Err() != nil {
 			return
 		}
@@ -75,7 +75,7 @@ func (l *listener) run(ctx context.Context) {
 
 // hear listens over one connection until it breaks; heard tells whether there
 // was one.
-func (l *listener) hear(ctx context.Context) (heard bool, err error) {
+func (l *listener) hear(ctx context.Context, first bool) (heard bool, err error) {
 	conn, err := pgx.ConnectConfig(ctx, l.c)
 	if err != nil {
 		return false, err
@@ -88,7 +88,9 @@ func (l *listener) hear(ctx context.Context) (heard bool, err error) {
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
 		return false, err
 	}
-	l.hub.TouchAll() // what was said in between is lost
+	if !first {
+		l.hub.TouchAll() // what was said in between is lost
+	}
 	for {
 		if err := l.next(ctx, conn); err != nil {
 			return true, err
