@@ -25,6 +25,7 @@ var floors = map[string]int{
 	"internal/disk":                         1,
 	"internal/disk/imagegen":                1,
 	"internal/job":                          2,
+	"internal/node":                         1,
 	"internal/receipt":                      2,
 	"internal/event":                        3,
 	"internal/provider":                     4,

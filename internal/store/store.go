@@ -16,6 +16,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/event"
+	"github.com/hypersdk/hypersdk/internal/node"
 	"github.com/hypersdk/hypersdk/internal/secret"
 	"github.com/hypersdk/hypersdk/internal/service"
 )
@@ -70,6 +71,8 @@ var (
 	_ service.Feed     = (*Store)(nil)
 	_ dispatch.Queue   = (*Store)(nil)
 	_ dispatch.Orphans = (*Store)(nil)
+	_ node.Registry    = (*Store)(nil)
+	_ service.Nodes    = (*Store)(nil)
 )
 
 // Open opens the store in a directory that no other process uses, makes it if

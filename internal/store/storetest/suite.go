@@ -14,6 +14,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/node"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
@@ -24,6 +25,8 @@ type Store interface {
 	service.Feed
 	dispatch.Queue
 	dispatch.Orphans
+	node.Registry
+	service.Nodes
 }
 
 // Open makes an empty store that reads the given clock. The test's clean-up
@@ -59,6 +62,7 @@ func Run(t *testing.T, open Open) {
 		{"idempotency keys", testKeys},
 		{"the backlog", testBacklog},
 		{"a commit wakes who waits", testFeed},
+		{"the list of nodes", testNodes},
 		{"any history agrees with the model", testModel},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(newWorld(t, open)) })
