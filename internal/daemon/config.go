@@ -26,14 +26,18 @@ const DefaultConfigPath = "/etc/hypersdk/config.yaml"
 // Config is the daemon's configuration: a strict YAML file, each key of which
 // HYPERVISORD_SECTION__KEY in the environment overrides.
 type Config struct {
-	Listen   string        `yaml:"listen"`    // address of the API; loopback by default
-	StateDir string        `yaml:"state_dir"` // database, keys; owned by one daemon
-	Output   OutputConfig  `yaml:"output"`
-	Workers  int           `yaml:"workers"` // jobs that run at once
-	Queue    QueueConfig   `yaml:"queue"`
-	Log      LogConfig     `yaml:"log"`
-	Auth     AuthConfig    `yaml:"auth"`
-	VSphere  VSphereConfig `yaml:"vsphere"`
+	Listen   string `yaml:"listen"`    // address of the API; loopback by default
+	StateDir string `yaml:"state_dir"` // database, keys, identity; owned by one daemon
+	// Store is sqlite (in state_dir), or postgres://USER@HOST/DATABASE, which
+	// several daemons may share.
+	Store             Database      `yaml:"store"`
+	StorePasswordFile string        `yaml:"store_password_file"` // else PGPASSWORD or PGPASSFILE
+	Output            OutputConfig  `yaml:"output"`
+	Workers           int           `yaml:"workers"` // jobs that run at once
+	Queue             QueueConfig   `yaml:"queue"`
+	Log               LogConfig     `yaml:"log"`
+	Auth              AuthConfig    `yaml:"auth"`
+	VSphere           VSphereConfig `yaml:"vsphere"`
 }
 
 // OutputConfig says where exports may go.
@@ -186,6 +190,9 @@ func (c *Config) check() error {
 		if !filepath.IsAbs(root) {
 			wrong = append(wrong, fmt.Sprintf("output.roots: %q is not an absolute path", root))
 		}
+	}
+	if !c.Store.known() {
+		wrong = append(wrong, "store: sqlite, or postgres://USER@HOST:PORT/DATABASE")
 	}
 	if !filepath.IsAbs(c.StateDir) {
 		wrong = append(wrong, fmt.Sprintf("state_dir: %q is not an absolute path", c.StateDir))

@@ -85,6 +85,7 @@ func TestWrongConfigurationsAreRefused(t *testing.T) {
 		"unknown variable":   {"{}", []string{"HYPERVISORD_LOG__COLOUR=red"}, "HYPERVISORD_LOG__COLOUR"},
 		"section as a value": {"{}", []string{"HYPERVISORD_LOG=red"}, "HYPERVISORD_LOG"},
 		"variable's type":    {"{}", []string{"HYPERVISORD_WORKERS=p4ss"}, "HYPERVISORD_WORKERS"},
+		"another database":   {"store: mysql://u:p4ss@h/db\n", nil, "store"},
 		"two documents":      {"workers: 1\n---\nworkers: 2\n", nil, "not valid"},
 	}
 	for name, c := range cases {

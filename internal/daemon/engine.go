@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/node"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -27,21 +27,18 @@ import (
 	"github.com/hypersdk/hypersdk/internal/version"
 )
 
-// lease is how long a job is safe without a sign of life. Nobody but this process
-// can take it, and a heartbeat is a commit: a disk that is busy with exports can
-// make an fsync wait for many seconds.
-const lease = time.Minute
-
 // cleanupTimeout is longer than an NFC lease of a killed process lives (300 s):
 // until then the snapshot below it cannot be removed.
 const cleanupTimeout = 6 * time.Minute
 
-// EngineConfig is what an engine needs. All fields but KeyFile, Policy and the hooks are required.
+// EngineConfig is what an engine needs. All fields but KeyFile, Postgres, Policy and
+// the hooks are required.
 type EngineConfig struct {
 	StateDir  string
 	KeyFile   string   // signs the receipts, made if it is missing; empty: signing.key in StateDir
 	Roots     []string // directories below which outputs may lie
 	Workers   int
+	Postgres  store.PostgresOptions        // zero value: SQLite in StateDir
 	Providers map[string]provider.Provider // the engine closes them
 	Policy    admission.Policy             // who starts next; zero values: its defaults
 	Log       *slog.Logger
@@ -59,6 +56,8 @@ type Engine struct {
 	store      *store.Store
 	dispatcher *dispatch.Dispatcher
 	janitor    *dispatch.Janitor
+	node       *node.Member
+	url        string // of the API, for the list of nodes; set before Run
 	providers  map[string]provider.Provider
 	key        ed25519.PrivateKey
 }
@@ -66,13 +65,26 @@ type Engine struct {
 // NewEngine opens the state directory and puts the parts together. Nothing runs
 // before Run. Kinds: as store.Open.
 func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
-	st, err := store.Open(ctx, store.Options{Dir: c.StateDir, Policy: c.Policy})
+	st, err := store.Open(ctx, store.Options{Dir: c.StateDir, Postgres: c.Postgres, Policy: c.Policy, Log: c.Log})
 	if err != nil {
 		return nil, err
 	}
-	key, err := receipt.LoadKey(cmp.Or(c.KeyFile, filepath.Join(c.StateDir, "signing.key")))
+	e, err := assemble(st, c)
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
+	}
+	return e, nil
+}
+
+// assemble puts the parts together on an open store.
+func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
+	key, err := receipt.LoadKey(cmp.Or(c.KeyFile, filepath.Join(c.StateDir, "signing.key")))
+	if err != nil {
+		return nil, err
+	}
+	id, err := node.Identity(c.StateDir)
+	if err != nil {
+		return nil, err
 	}
 	e := &Engine{store: st, providers: c.Providers, key: key}
 	export := &step.Export{
@@ -83,22 +95,22 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 	if c.Wrap != nil {
 		runner = c.Wrap(export)
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "local"
-	}
+	lease, beat := rhythm(!c.Postgres.URL.Empty())
 	e.dispatcher = dispatch.New(st, st, runner, dispatch.Options{
-		Node: host, Workers: c.Workers, Lease: lease, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
+		Node: id, Workers: c.Workers, Lease: lease, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
 	})
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
-	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Hooks: c.Service})
-	return e, nil
+	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Nodes: st, Hooks: c.Service})
+	e.node, err = e.member(id, beat, c.Log)
+	return e, err
 }
 
 // Run works until ctx is done, or until the store's disk fails: then the process
 // must end (kind Internal).
 func (e *Engine) Run(ctx context.Context) error {
+	defer e.node.Leave(ctx)
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return e.node.Run(ctx) })
 	g.Go(func() error { return e.dispatcher.Run(ctx) })
 	g.Go(func() error { return e.janitor.Run(ctx) })
 	g.Go(func() error {

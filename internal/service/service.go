@@ -15,6 +15,7 @@ type Deps struct {
 	Validator Validator
 	Feed      Feed
 	Pool      Pool             // nil: no workers here
+	Nodes     Nodes            // nil: no list of nodes
 	Hooks     Hooks            // observers
 	Now       func() time.Time // nil: time.Now
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
-	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
 // The state of the decisions, as package admission wants it. Each tenant that
@@ -15,7 +14,7 @@ import (
 const (
 	// sqlScheduler is read first: where several nodes claim, the row is locked,
 	// and what follows sees what the claim before did.
-	sqlScheduler = `SELECT turn, critical, high, normal, low FROM scheduler WHERE id = 1`
+	sqlScheduler = `SELECT turn, critical, high, normal, low FROM scheduler WHERE id = 1 /*! FOR UPDATE */`
 
 	sqlActive = `WITH RECURSIVE active(tenant) AS (
 		SELECT MIN(tenant) FROM jobs WHERE state = 'pending' AND delayed = 0
@@ -57,7 +56,7 @@ func (t *tx) shares(query string, args ...any) ([]admission.Share, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.QueryContext(t.w.base, args...)
+	rows, err := s.QueryContext(t.w.ctx, args...)
 	return scanAll(rows, err, scanShare)
 }
 
@@ -79,30 +78,35 @@ func (t *tx) admit(p admission.Policy) (*admittance, error) {
 	return a, err
 }
 
-// claim starts up to n jobs and books them.
+// maxMisses is how many jobs a claim may find changed under its eyes before it
+// leaves the rest to the next one.
+const maxMisses = 20
+
+// claim starts up to n jobs and books them. Where several nodes write, a job may
+// be cancelled or paused between the look at the heads and the lock on its row:
+// then it is none of ours.
 func (a *admittance) claim(n int, start func(row) (dispatch.Lease, error)) ([]dispatch.Lease, error) {
 	var leases []dispatch.Lease
 	touched := map[int]bool{}
-	for len(leases) < n {
+	for misses := 0; len(leases) < n && misses < maxMisses; {
 		c, ok := a.policy.Next(&a.state, a.t.now)
 		if !ok {
 			break
 		}
-		a.policy.Take(&a.state, c)
-		touched[c.Share] = true
-		r, found, err := a.t.find(`seq = $1`, c.Seq)
+		r, found, err := a.t.find(`state = 'pending' AND delayed = 0 AND seq = $1`, c.Seq)
 		if err != nil {
 			return nil, err
 		}
-		if !found {
-			return nil, fault.Newf(fault.Internal, "HX-STORE-014", "see the daemon's log", "the job with number %d is not there", c.Seq)
-		}
-		l, err := start(r)
-		if err != nil {
-			return nil, err
-		}
-		if leases = append(leases, l); len(leases) == n {
-			break
+		if found {
+			a.policy.Take(&a.state, c)
+			touched[c.Share] = true
+			l, err := start(r)
+			if err != nil {
+				return nil, err
+			}
+			leases = append(leases, l)
+		} else {
+			misses++
 		}
 		if err := a.refresh(&a.state.Shares[c.Share]); err != nil {
 			return nil, err

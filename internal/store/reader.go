@@ -68,7 +68,7 @@ func (r *reader) Jobs(ctx context.Context, q service.Query, before int64) ([]job
 // Count implements service.Reader.
 func (r *reader) Count(ctx context.Context, q service.Query, limit int64) (n int64, err error) {
 	w := r.where(q)
-	query := `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE ` + w.String() + ` LIMIT ` + w.arg(limit) + `) AS some`
+	query := `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE ` + w.String() + ` LIMIT ` + w.arg(limit) + `) AS part`
 	err = r.s.read.QueryRowContext(ctx, query, w.args...).Scan(&n)
 	return n, classify(err)
 }

@@ -26,7 +26,7 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 		return 0, err
 	}
 	t.w.pending++
-	r, err := s.ExecContext(t.w.base, args...)
+	r, err := s.ExecContext(t.w.ctx, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -39,7 +39,7 @@ func (t *tx) row(query string, args []any, dest ...any) (found bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	err = s.QueryRowContext(t.w.base, args...).Scan(dest...)
+	err = s.QueryRowContext(t.w.ctx, args...).Scan(dest...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -52,7 +52,7 @@ func (t *tx) strings(query string, args ...any) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.QueryContext(t.w.base, args...)
+	rows, err := s.QueryContext(t.w.ctx, args...)
 	return scanAll(rows, err, func(rows *sql.Rows) (v string, err error) { return v, rows.Scan(&v) })
 }
 
@@ -70,6 +70,14 @@ func scanAll[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) 
 		all = append(all, v)
 	}
 	return all, rows.Err()
+}
+
+// lease is the time that leases are measured by, in microseconds.
+func (t *tx) lease() int64 {
+	if t.w.clock.set != nil {
+		return t.now.UnixMicro() // what the database said
+	}
+	return t.w.clock.lease()
 }
 
 func (t *tx) touch(topics ...event.Topic) { t.topics = append(t.topics, topics...) }
@@ -117,7 +125,7 @@ func (t *tx) delayed(j job.Job) int {
 	return 0
 }
 
-// job reads a whole job.
+// job reads a whole job, and holds off who else would change it.
 func (t *tx) job(id string) (row, error) {
 	r, found, err := t.find(`id = $1`, id)
 	if err == nil && !found {
@@ -126,9 +134,10 @@ func (t *tx) job(id string) (row, error) {
 	return r, err
 }
 
-// find reads the job that a condition names.
+// find reads the job that a condition names, and holds off who else would change
+// it.
 func (t *tx) find(condition string, arg any) (r row, found bool, err error) {
-	found, err = t.row(`SELECT `+wholeColumns+` FROM jobs WHERE `+condition, []any{arg}, r.whole()...)
+	found, err = t.row(`SELECT `+wholeColumns+` FROM jobs WHERE `+condition+` /*! FOR UPDATE */`, []any{arg}, r.whole()...)
 	if err != nil || !found {
 		return row{}, found, err
 	}

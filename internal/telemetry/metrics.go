@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/node"
 )
 
 // Sources are asked at each scrape.
@@ -22,6 +23,8 @@ type Sources struct {
 	Jobs func(ctx context.Context) (map[job.State]int64, error)
 	// Workers returns how many jobs can run at once here, and how many do.
 	Workers func() (size, busy int)
+	// Nodes lists the daemons that share the queue; nil: there is no list.
+	Nodes   func(ctx context.Context) ([]node.Node, error)
 	Version string
 	Log     *slog.Logger
 }
@@ -82,6 +85,9 @@ func NewMetrics(s Sources) *Metrics {
 	})
 	m.registry.MustRegister(m.hostWaits, &backlog{jobs: s.Jobs, log: s.Log},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if s.Nodes != nil {
+		m.registry.MustRegister(&nodes{list: s.Nodes, log: s.Log})
+	}
 	m.process(s)
 	return m
 }

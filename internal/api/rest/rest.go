@@ -83,6 +83,7 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeEvents()
 	a.routeVMs()
 	a.routeStatus()
+	a.routeNodes()
 	a.routeHealth()
 	if err := a.routeDocument(); err != nil {
 		return nil, err

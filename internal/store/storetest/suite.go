@@ -14,6 +14,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/node"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
@@ -27,6 +28,8 @@ type Store interface {
 	// SetTenant sets what claims read of a tenant. The store need not offer it
 	// outside of tests.
 	SetTenant(ctx context.Context, id string, weight int64, limit int, paused bool) error
+	node.Registry
+	service.Nodes
 }
 
 // Open makes an empty store that reads the given clock. The test's clean-up
@@ -73,6 +76,7 @@ func Run(t *testing.T, open Open) {
 		{"idempotency keys", testKeys},
 		{"the backlog", testBacklog},
 		{"a commit wakes who waits", testFeed},
+		{"the list of nodes", testNodes},
 		{"any history agrees with the model", testModel},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(newWorld(t, open)) })
