@@ -99,6 +99,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.dispatcher.Run(ctx) })
 	g.Go(func() error { return e.janitor.Run(ctx) })
+	g.Go(func() error { return e.Service.Drain(ctx) })
 	g.Go(func() error {
 		select {
 		case err := <-e.store.Fatal():

@@ -80,6 +80,9 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeCancel()
 	a.routeEvents()
 	a.routeVMs()
+	a.routeKeys()
+	a.routeTenants()
+	a.routeUsage()
 	a.routeStatus()
 	a.routeHealth()
 	if err := a.routeDocument(); err != nil {
