@@ -3,6 +3,7 @@ package tenant
 import (
 	"regexp"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
 )
@@ -57,7 +58,7 @@ func (a *Account) Validate() error {
 	switch l := a.Limits; {
 	case !idForm.MatchString(string(a.ID)):
 		return refuse("id", "is not 1 to 63 lower-case letters, digits and hyphens, with no hyphen in front")
-	case !nameForm.MatchString(a.Name):
+	case !nameForm.MatchString(a.Name) || !utf8.ValidString(a.Name):
 		return refuse("name", "is not 1 to 100 printable characters")
 	case l.Weight < 1 || l.Weight > MaxWeight:
 		return refuse("weight", "is not between 1 and 1000")
