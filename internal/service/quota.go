@@ -6,6 +6,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
 // admit refuses the jobs of a request that are beyond the tenant's quotas: the
@@ -47,4 +48,16 @@ func (r *SubmitResult) indexes() []int {
 		all = append(all, i)
 	}
 	return all
+}
+
+// observeRefused tells of the jobs that a quota kept out.
+func (s *Service) observeRefused(r SubmitResult) {
+	if s.deps.Hooks.Refused == nil || r.Replayed {
+		return
+	}
+	for _, refused := range r.Refused {
+		if quota := tenant.Quota(refused.Error.Code); quota != "" {
+			s.deps.Hooks.Refused(quota)
+		}
+	}
 }

@@ -61,10 +61,11 @@ func (s *Service) Submit(ctx context.Context, p tenant.Principal, specs []job.Sp
 		return fresh, err
 	}
 	result, err := s.insert(ctx, scope, fresh, o.IdempotencyKey, digest)
+	if err != nil && len(result.Jobs) > 0 {
+		result = SubmitResult{} // whatever befell them, it is not their refusal
+	}
+	s.observeRefused(result)
 	if err != nil {
-		if len(result.Jobs) > 0 {
-			result = SubmitResult{}
-		}
 		return result, err
 	}
 	if result.Replayed {

@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -230,6 +231,44 @@ func TestDrainGoesOn(t *testing.T) {
 		b.must(err)
 		if a.State != tenant.Deleted {
 			b.Errorf("an idle tenant is %s", a.State)
+		}
+	})
+}
+
+// TestQuota: a refusal is answered for each job in its place, stores nothing and
+// is counted.
+func TestQuota(t *testing.T) {
+	on(t, func(b *bench) {
+		counted := map[string]int{}
+		b.deps.Hooks.Refused = func(quota string) { counted[quota]++ }
+		b.svc = service.New(b.store, b.deps)
+		limit := int64(2)
+		_, err := b.svc.ChangeTenant(b.Context(), b.us, "ours", service.TenantChange{MaxQueuedJobs: &limit})
+		b.must(err)
+		good, bad := job.Spec{VMPath: "/a"}, job.Spec{}
+		r, err := b.svc.Submit(b.Context(), b.us, []job.Spec{bad, good, good, bad, good, good}, service.SubmitOptions{IdempotencyKey: "k"})
+		b.must(err)
+		var got []string
+		for _, f := range r.Refused {
+			got = append(got, fmt.Sprint(f.Index, f.Error.Kind))
+		}
+		if fmt.Sprint(got) != "[0unprocessable 3unprocessable 4exhausted 5exhausted]" || len(r.Jobs) != 2 {
+			b.Errorf("refused %v, accepted %d", got, len(r.Jobs))
+		}
+		for range 2 { // refused again and again: nothing is remembered under the key
+			r, err = b.svc.Submit(b.Context(), b.us, []job.Spec{bad, good}, service.SubmitOptions{IdempotencyKey: "k2"})
+			b.wantKind(err, fault.Exhausted)
+			if len(r.Jobs) != 0 || len(r.Refused) != 2 || r.Refused[1].Index != 1 {
+				b.Errorf("%+v", r)
+			}
+		}
+		r, err = b.svc.Submit(b.Context(), b.us, []job.Spec{bad, good, good, bad, good, good}, service.SubmitOptions{IdempotencyKey: "k"})
+		b.must(err)
+		if !r.Replayed || len(r.Refused) != 4 || len(r.Jobs) != 2 {
+			b.Errorf("replayed %+v", r)
+		}
+		if total := b.total(); total != 2 || counted["max_queued_jobs"] != 4 || len(counted) != 1 {
+			b.Errorf("%d are stored, counted %v", total, counted)
 		}
 	})
 }
