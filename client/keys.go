@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -79,12 +80,12 @@ func (c *Client) postOnce(ctx context.Context, path string, in, out any) error {
 
 // keyPath makes the path of a tenant's keys, or of one.
 func keyPath(tenant string, more ...string) string {
-	path := "/keys"
+	path := []string{"/keys"}
 	if tenant != "" {
-		path = tenantPath(tenant, "keys")
+		path[0] = tenantPath(tenant, "keys")
 	}
 	for _, m := range more {
-		path += "/" + url.PathEscape(m)
+		path = append(path, url.PathEscape(m))
 	}
-	return path
+	return strings.Join(path, "/")
 }

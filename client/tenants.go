@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -138,9 +139,5 @@ func months(from, to string) url.Values {
 
 // tenantPath makes the path of a tenant; whatever the id holds stays one segment.
 func tenantPath(id string, more ...string) string {
-	path := "/tenants/" + url.PathEscape(id)
-	for _, m := range more {
-		path += "/" + m
-	}
-	return path
+	return "/tenants/" + strings.Join(append([]string{url.PathEscape(id)}, more...), "/")
 }

@@ -30,8 +30,8 @@ type Directory interface {
 	// draining), Exhausted (too many keys).
 	CreateKey(ctx context.Context, s tenant.Scope, k tenant.Key) error
 	// ChangeKey lets fn change the end of a key, and stores the key that follows
-	// it if fn returns one. Kind NotFound, and those of fn.
-	ChangeKey(ctx context.Context, s tenant.Scope, id string, fn func(k *tenant.Key) (next *tenant.Key, err error)) error
+	// it if fn gives next an ID. Kind NotFound, and those of fn.
+	ChangeKey(ctx context.Context, s tenant.Scope, id string, fn func(k, next *tenant.Key) error) error
 
 	// Usage returns the months of the scope's tenant in which it used anything.
 	Usage(ctx context.Context, s tenant.Scope, from, to tenant.Month) ([]tenant.Usage, error)

@@ -89,15 +89,15 @@ func (s *Service) RevokeKey(ctx context.Context, p tenant.Principal, of tenant.I
 		return tenant.Key{}, err
 	}
 	var revoked tenant.Key
-	err = s.store.ChangeKey(ctx, scope, id, func(k *tenant.Key) (*tenant.Key, error) {
+	err = s.store.ChangeKey(ctx, scope, id, func(k, _ *tenant.Key) error {
 		if err := p.MayGrant(k.Permissions()); err != nil {
-			return nil, err
+			return err
 		}
 		if k.RevokedAt == nil {
 			k.RevokedAt = s.instant(0)
 		}
 		revoked = *k
-		return nil, nil
+		return nil
 	})
 	return revoked, err
 }
@@ -115,23 +115,24 @@ func (s *Service) RotateKey(ctx context.Context, p tenant.Principal, id string, 
 		return NewKey{}, fault.New(fault.Unprocessable, "HX-KEY-005", "the overlap is not between 0 and 720h", "leave it out for 24h")
 	}
 	var made NewKey
-	err = s.store.ChangeKey(ctx, scope, id, func(k *tenant.Key) (*tenant.Key, error) {
+	err = s.store.ChangeKey(ctx, scope, id, func(k, next *tenant.Key) error {
 		now := s.deps.Now()
 		if err := p.MayGrant(k.Permissions()); err != nil {
-			return nil, err
+			return err
 		}
 		if !k.Alive(now) {
-			return nil, fault.New(fault.Conflict, "HX-KEY-006", "the key is revoked or has expired", "make a new key")
+			return fault.New(fault.Conflict, "HX-KEY-006", "the key is revoked or has expired", "make a new key")
 		}
-		next := tenant.Key{Tenant: k.Tenant, Name: k.Name, Role: k.Role, Scopes: k.Scopes}
+		after := tenant.Key{Tenant: k.Tenant, Name: k.Name, Role: k.Role, Scopes: k.Scopes}
 		if k.ExpiresAt != nil {
-			next.ExpiresAt = s.instant(k.ExpiresAt.Sub(k.CreatedAt))
+			after.ExpiresAt = s.instant(k.ExpiresAt.Sub(k.CreatedAt))
 		}
 		if end := s.instant(overlap); k.ExpiresAt == nil || end.Before(*k.ExpiresAt) {
 			k.ExpiresAt = end
 		}
-		made, err = seal(next, scope.Actor(), now)
-		return &made.Key, err
+		made, err = seal(after, scope.Actor(), now)
+		*next = made.Key
+		return err
 	})
 	return made, err
 }

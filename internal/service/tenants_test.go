@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -28,7 +27,7 @@ func (b *bench) key(p tenant.Principal, r service.KeyRequest) service.NewKey {
 // holder signs in with a key.
 func (b *bench) holder(k service.NewKey) (tenant.Principal, error) {
 	b.Helper()
-	kept, found, err := b.store.KeyByDigest(b.Context(), auth.Digest(k.Key.Digest))
+	kept, found, err := b.store.KeyByDigest(b.Context(), k.Key.Digest)
 	b.must(err)
 	if !found {
 		b.Fatal("the key is not stored")

@@ -108,7 +108,7 @@ func (s *Store) CreateKey(ctx context.Context, scope tenant.Scope, k tenant.Key)
 }
 
 // ChangeKey implements service.Directory.
-func (s *Store) ChangeKey(ctx context.Context, scope tenant.Scope, id string, fn func(k *tenant.Key) (next *tenant.Key, err error)) error {
+func (s *Store) ChangeKey(ctx context.Context, scope tenant.Scope, id string, fn func(k, next *tenant.Key) error) error {
 	return s.directory(ctx, scope, func(t *tx) error {
 		var r keyRow
 		found, err := t.row(sqlKey, []any{id, string(scope.Tenant())}, r.dest()...)
@@ -118,10 +118,9 @@ func (s *Store) ChangeKey(ctx context.Context, scope tenant.Scope, id string, fn
 		if !found {
 			return errNoKey(id)
 		}
-		k := r.key()
+		k, next := r.key(), tenant.Key{}
 		revoked := k.RevokedAt
-		next, err := fn(&k)
-		if err != nil {
+		if err := fn(&k, &next); err != nil {
 			return err
 		}
 		if _, err := t.exec(`UPDATE api_keys SET expires_at = $1, revoked_at = $2 WHERE id = $3`,
@@ -129,8 +128,8 @@ func (s *Store) ChangeKey(ctx context.Context, scope tenant.Scope, id string, fn
 			return err
 		}
 		switch {
-		case next != nil:
-			return t.insertKey(*next, event.KeyRotated, scope.Actor())
+		case next.ID != "":
+			return t.insertKey(next, event.KeyRotated, scope.Actor())
 		case revoked == nil && k.RevokedAt != nil:
 			return t.append(event.OfAccount(event.KeyRevoked, string(k.Tenant), scope.Actor(), "key:"+k.ID, describeKey(k), t.now))
 		}

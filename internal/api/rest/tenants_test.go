@@ -3,6 +3,7 @@ package rest_test
 import (
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func (w *world) with(key string) *client.Client {
 // wantStatus checks an error of the client.
 func (w *world) wantStatus(err error, status int, code string) {
 	w.t.Helper()
-	e, ok := err.(*client.Error)
+	e, ok := errors.AsType[*client.Error](err)
 	if !ok || e.Status != status || e.Code != code {
 		w.t.Errorf("got %v, want %d %s", err, status, code)
 	}

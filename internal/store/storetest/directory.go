@@ -66,7 +66,7 @@ func testAPIKeys(w *world) {
 			w.Errorf("%s: %v", name, err)
 		}
 	}
-	w.wantKind(w.ChangeKey(w.ctx, w.theirs, "k1", func(*tenant.Key) (*tenant.Key, error) { return nil, nil }), fault.NotFound)
+	w.wantKind(w.ChangeKey(w.ctx, w.theirs, "k1", func(_, _ *tenant.Key) error { return nil }), fault.NotFound)
 
 	// The last use is noted to the minute.
 	first := w.now()
@@ -81,18 +81,19 @@ func testAPIKeys(w *world) {
 	}
 
 	// A change and the key that follows are stored together, or not at all.
-	next := k
-	next.ID = "k2"
-	rotate := func(k *tenant.Key) (*tenant.Key, error) {
+	after := k
+	after.ID = "k2"
+	rotate := func(k, next *tenant.Key) error {
 		now := w.now()
 		k.RevokedAt = &now
-		return &next, nil
+		*next = after
+		return nil
 	}
 	w.wantKind(w.ChangeKey(w.ctx, w.ours, "k1", rotate), fault.Internal) // the digest is there already
 	if got, _, err = w.KeyByDigest(w.ctx, k.Digest); err != nil || got.RevokedAt != nil {
 		w.Errorf("half a change is stored: %+v %v", got, err)
 	}
-	next.Seal(tenant.NewSecret())
+	after.Seal(tenant.NewSecret())
 	w.must(w.ChangeKey(w.ctx, w.ours, "k1", rotate))
 	keys, err := w.Keys(w.ctx, w.ours)
 	w.must(err)

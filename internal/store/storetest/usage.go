@@ -99,7 +99,7 @@ func testUsageOfRuns(w *world) {
 		w.Fatalf("%d leases are taken back", n)
 	}
 	w.wantUsage(tenant.Usage{Month: "2026-03", Seconds: 7})
-	l = w.claim()
+	w.claim()
 	w.advance(2 * time.Second) // it dies before it reports anything
 	w.advance(time.Hour)
 	_, err = w.Reap(w.ctx)
