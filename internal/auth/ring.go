@@ -28,8 +28,10 @@ type Ring struct {
 	noted map[string]time.Time // by key id: when its use was noted last
 }
 
-// noteEvery is how often the use of a key is noted at most.
-const noteEvery = time.Minute
+const (
+	noteEvery = time.Minute // how often the use of a key is noted at most
+	maxNoted  = 10_000      // keys remembered; the store refuses what is noted twice
+)
 
 // NewRing makes the authenticator. now may be nil.
 func NewRing(first *Key, keys Keys, now func() time.Time) *Ring {
@@ -73,6 +75,9 @@ func (r *Ring) note(ctx context.Context, k *tenant.Key) {
 	last, noted := r.noted[k.ID]
 	due := !noted || now.Sub(last) >= noteEvery
 	if due {
+		if len(r.noted) >= maxNoted {
+			clear(r.noted)
+		}
 		r.noted[k.ID] = now
 	}
 	r.mu.Unlock()

@@ -42,8 +42,8 @@ type Refusal struct {
 // Submit checks each job and stores the good ones, all in one transaction: when
 // it returns nil they survive any crash. If every job is refused the error says
 // why (kind Invalid, Unprocessable, or Exhausted for a quota) and Refused is
-// complete; if only some are, the error is nil. An error of kind Unavailable leaves the outcome unknown:
-// repeat with the same idempotency key.
+// complete; if only some are, the error is nil. An error of kind Unavailable
+// leaves the outcome unknown: repeat with the same idempotency key.
 func (s *Service) Submit(ctx context.Context, p tenant.Principal, specs []job.Spec, o SubmitOptions) (SubmitResult, error) {
 	scope, err := p.Scope(tenant.JobSubmit)
 	if err != nil {

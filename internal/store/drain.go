@@ -82,7 +82,8 @@ func (t *tx) bury(id tenant.ID) error {
 	if _, err := t.row(sqlOpen, []any{string(id)}, &open); err != nil || open > 0 {
 		return err
 	}
-	if _, err := t.exec(`UPDATE tenants SET state = 'deleted' WHERE id = $1`, string(id)); err != nil {
+	n, err := t.exec(`UPDATE tenants SET state = 'deleted' WHERE id = $1 AND state = 'draining'`, string(id))
+	if err != nil || n == 0 { // another node was faster
 		return err
 	}
 	if _, err := t.exec(`DELETE FROM idempotency WHERE tenant = $1`, string(id)); err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// maxKeys bounds the living keys of a tenant, and so its list.
+	// maxKeys bounds the keys of a tenant that are listed, dead ones too.
 	maxKeys = 1000
 	// keepDeadKeys is how long a key is listed that was revoked or has expired.
 	keepDeadKeys = 90 * 24 * time.Hour
@@ -110,13 +110,17 @@ func (s *Store) CreateKey(ctx context.Context, scope tenant.Scope, k tenant.Key)
 // ChangeKey implements service.Directory.
 func (s *Store) ChangeKey(ctx context.Context, scope tenant.Scope, id string, fn func(k, next *tenant.Key) error) error {
 	return s.directory(ctx, scope, func(t *tx) error {
-		var r keyRow
-		found, err := t.row(sqlKey, []any{id, string(scope.Tenant())}, r.dest()...)
+		// The row is held until the end: what is read here is what is changed.
+		n, err := t.exec(`UPDATE api_keys SET name = name WHERE id = $1 AND tenant = $2`, id, string(scope.Tenant()))
 		if err != nil {
 			return err
 		}
-		if !found {
+		if n == 0 {
 			return errNoKey(id)
+		}
+		var r keyRow
+		if _, err := t.row(sqlKey, []any{id, string(scope.Tenant())}, r.dest()...); err != nil {
+			return err
 		}
 		k, next := r.key(), tenant.Key{}
 		revoked := k.RevokedAt
@@ -129,6 +133,9 @@ func (s *Store) ChangeKey(ctx context.Context, scope tenant.Scope, id string, fn
 		}
 		switch {
 		case next.ID != "":
+			if err := t.roomForKey(next.Tenant); err != nil {
+				return err
+			}
 			return t.insertKey(next, event.KeyRotated, scope.Actor())
 		case revoked == nil && k.RevokedAt != nil:
 			return t.append(event.OfAccount(event.KeyRevoked, string(k.Tenant), scope.Actor(), "key:"+k.ID, describeKey(k), t.now))

@@ -41,10 +41,7 @@ func (t *scopedTx) Account() (a tenant.Account, waiting int64, err error) {
 	if err != nil || a.MaxQueuedJobs == 0 && a.MaxStorageBytes == 0 {
 		return a, 0, err
 	}
-	if _, err := t.tx.exec(`UPDATE tenants SET state = state WHERE id = $1`, string(a.ID)); err != nil {
-		return a, 0, err
-	}
-	if a, err = t.tx.account(a.ID); err != nil || a.MaxQueuedJobs == 0 {
+	if a, err = t.tx.held(a.ID); err != nil || a.MaxQueuedJobs == 0 {
 		return a, 0, err
 	}
 	_, err = t.tx.row(sqlCountWaiting, []any{string(a.ID), a.MaxQueuedJobs}, &waiting)

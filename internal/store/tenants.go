@@ -86,7 +86,7 @@ func (s *Store) CreateTenant(ctx context.Context, p tenant.PlatformScope, a tena
 // ChangeTenant implements service.Directory.
 func (s *Store) ChangeTenant(ctx context.Context, p tenant.PlatformScope, id tenant.ID, fn func(a *tenant.Account) error) (a tenant.Account, err error) {
 	err = s.directory(ctx, p, func(t *tx) error {
-		if a, err = t.account(id); err != nil {
+		if a, err = t.held(id); err != nil {
 			return err
 		}
 		before := a
@@ -111,6 +111,15 @@ func (t *tx) saveTenant(a tenant.Account) error {
 		a.MaxStorageBytes, a.MaxBandwidthBytes, a.StoredBytes, string(a.ID))
 	t.touch(event.Queue) // a higher limit, or no pause, may start jobs
 	return err
+}
+
+// held is account, and nobody else changes the tenant until the end of the
+// update.
+func (t *tx) held(id tenant.ID) (tenant.Account, error) {
+	if _, err := t.exec(`UPDATE tenants SET state = state WHERE id = $1`, string(id)); err != nil {
+		return tenant.Account{}, err
+	}
+	return t.account(id)
 }
 
 // account reads a tenant that is not deleted. Kind NotFound.

@@ -42,10 +42,13 @@ func (p Principal) ScopeOf(id ID, own, platform Permission) (Scope, error) {
 		return p.Scope(own)
 	}
 	scope, err := p.Platform(platform)
-	if fault.Is(err, fault.Denied) && id != p.tenant {
-		return Scope{}, NotFound(id)
+	switch {
+	case !fault.Is(err, fault.Denied):
+		return scope.Of(id), err
+	case id == p.tenant:
+		return p.Scope(own)
 	}
-	return scope.Of(id), err
+	return Scope{}, NotFound(id)
 }
 
 // PlatformOf is Platform for a verb on one tenant: NotFound in place of Denied
