@@ -122,7 +122,7 @@ func testDrain(w *world) {
 	again := w.running()
 	w.apply(again, job.RetryAt("a", errTest, w.now().Add(time.Hour))) // it has something to clean up
 	var waiting []job.Job
-	for range 450 {
+	for range 250 {
 		waiting = append(waiting, w.submit())
 	}
 	a, err := svc.DeleteTenant(w.ctx, root(), "ours")
@@ -140,7 +140,7 @@ func testDrain(w *world) {
 		w.must(err)
 	}
 	w.wantState(waiting[0].ID, job.Cancelled)
-	w.wantState(waiting[449].ID, job.Cancelled)
+	w.wantState(waiting[249].ID, job.Cancelled)
 	w.wantState(again.Job.ID, job.Cancelling)
 	w.wantState(l.Job.ID, job.Running)
 	_, err = svc.Submit(w.ctx, us, []job.Spec{{VMPath: "/a"}}, service.SubmitOptions{})
@@ -170,7 +170,7 @@ func testDrain(w *world) {
 	_, err = svc.CreateTenant(w.ctx, root(), "ours", service.TenantChange{}) // its jobs are still there
 	w.wantKind(err, fault.Conflict)
 	w.wantEvents(event.TenantCreated, event.KeyCreated, event.TenantDraining, event.TenantDeleted)
-	if _, months, err := svc.Usage(w.ctx, root(), "ours", "", ""); err != nil || len(months) != 1 || months[0].Cancelled != 451 || months[0].Completed != 1 {
+	if _, months, err := svc.Usage(w.ctx, root(), "ours", "", ""); err != nil || len(months) != 1 || months[0].Cancelled != 251 || months[0].Completed != 1 {
 		w.Errorf("its usage: %+v %v", months, err)
 	}
 }
