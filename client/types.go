@@ -127,7 +127,8 @@ type Event struct {
 
 // EventData is what an event tells besides its kind.
 type EventData struct {
-	Status    State      `json:"status"` // after the event
+	Subject   string     `json:"subject,omitempty"` // what it is about, if not a job
+	Status    State      `json:"status"`            // after the event
 	From      State      `json:"from,omitempty"`
 	Attempt   int        `json:"attempt"`
 	Node      string     `json:"node,omitempty"`

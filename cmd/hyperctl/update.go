@@ -51,7 +51,7 @@ func (c *ctl) each(use, short string, do func(ctx context.Context, d *client.Cli
 				case err == nil && c.json:
 					err = c.encode(j)
 				case err == nil:
-					_, err = fmt.Fprintf(c.out, "%s: %s\n", id, stateOf(&j))
+					_, err = fmt.Fprintf(c.out, "%s: %s\n", id, jobState(&j))
 				}
 				errs = append(errs, err)
 			}
@@ -60,8 +60,8 @@ func (c *ctl) each(use, short string, do func(ctx context.Context, d *client.Cli
 	}
 }
 
-// stateOf tells in a few words how a job is.
-func stateOf(j *client.Job) string {
+// jobState tells in a few words how a job is.
+func jobState(j *client.Job) string {
 	if j.WaitReason != "" {
 		return fmt.Sprintf("%s (%s), priority %s", j.Status, j.WaitReason, j.Priority)
 	}

@@ -125,7 +125,7 @@ func (d *Daemon) authenticator() (rest.Authenticator, error) {
 	if created {
 		d.log.Info("an API key was made", "file", d.cfg.Auth.KeyFile)
 	}
-	return auth.NewKey(digest, who("key:default")), nil
+	return auth.NewRing(auth.NewKey(digest, who("key:default")), d.engine.store, nil), nil
 }
 
 // Addr is the address that the API listens on.

@@ -113,6 +113,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { return e.node.Run(ctx) })
 	g.Go(func() error { return e.dispatcher.Run(ctx) })
 	g.Go(func() error { return e.janitor.Run(ctx) })
+	g.Go(func() error { return e.Service.Drain(ctx) })
 	g.Go(func() error {
 		select {
 		case err := <-e.store.Fatal():

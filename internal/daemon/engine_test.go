@@ -271,3 +271,28 @@ func TestOddNames(t *testing.T) {
 		t.Fatal(entries, err)
 	}
 }
+
+// TestUsageOfAnExport: what an export is billed for is what it moved.
+func TestUsageOfAnExport(t *testing.T) {
+	b := newBench(t, vcsim.Options{})
+	j := b.export(job.Spec{VMPath: "/DC/vm/batch-01", Format: "qcow2", OutputPath: "usage"})
+	var stored int64
+	for _, a := range j.Artifacts {
+		stored += a.Bytes
+	}
+	var capacity int64
+	vm, err := b.VM(t.Context(), "", "/DC/vm/batch-01")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range vm.Disks {
+		capacity += d.CapacityBytes
+	}
+	_, months, err := b.Service.Usage(t.Context(), b.user, "", "", "")
+	if err != nil || len(months) != 1 {
+		t.Fatal(months, err)
+	}
+	if u := months[0]; u.Completed != 1 || u.BytesRead != capacity || u.BytesStored != stored || u.BytesTransferred <= 0 || u.BytesTransferred > capacity || u.Seconds <= 0 {
+		t.Errorf("used %+v; the disks have %d bytes, the artifacts %d", u, capacity, stored)
+	}
+}

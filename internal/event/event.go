@@ -27,10 +27,21 @@ const (
 	Restarted     Kind = "job.restarted" // a failed or cancelled job is to run again
 )
 
+// The kinds of events that are about a tenant or a key, and no job.
+const (
+	TenantCreated  Kind = "tenant.created"
+	TenantChanged  Kind = "tenant.changed"
+	TenantDraining Kind = "tenant.draining"
+	TenantDeleted  Kind = "tenant.deleted"
+	KeyCreated     Kind = "key.created"
+	KeyRotated     Kind = "key.rotated"
+	KeyRevoked     Kind = "key.revoked"
+)
+
 // Event is one appended fact. Seq ascends over the whole log in commit order.
 type Event struct {
 	Seq    int64     `json:"seq"`
-	JobID  string    `json:"job_id"`
+	JobID  string    `json:"job_id"` // empty: it is about no job
 	Tenant string    `json:"tenant"`
 	Kind   Kind      `json:"kind"`
 	Actor  string    `json:"actor"` // a principal's name, or node:<name>
@@ -40,8 +51,9 @@ type Event struct {
 
 // Data is what an event tells besides its kind.
 type Data struct {
-	State     job.State    `json:"status"`         // the state after the event
-	From      job.State    `json:"from,omitempty"` // the state before
+	Subject   string       `json:"subject,omitempty"` // what it is about, if not a job: tenant:ID, key:ID
+	State     job.State    `json:"status"`            // the state after the event
+	From      job.State    `json:"from,omitempty"`    // the state before
 	Attempt   int          `json:"attempt"`
 	Node      string       `json:"node,omitempty"`
 	Reason    string       `json:"reason,omitempty"`

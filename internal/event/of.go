@@ -55,3 +55,9 @@ func kindOf(to job.State, on job.Trigger) Kind {
 	}
 	return Interrupted
 }
+
+// OfAccount makes the event of a change to a tenant or its keys. what says what
+// was set; a key itself must not be in it.
+func OfAccount(kind Kind, tenant, actor, subject, what string, at time.Time) Event {
+	return Event{Tenant: tenant, Kind: kind, Actor: actor, Time: at.UTC(), Data: Data{Subject: subject, Reason: what}}
+}

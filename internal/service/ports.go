@@ -20,6 +20,7 @@ type Store interface {
 	// again with the same idempotency key. fn must not block and must not keep
 	// tx.
 	Update(ctx context.Context, s tenant.Scope, fn func(tx Tx) error) error
+	Directory
 }
 
 // Reader reads one tenant's data.
@@ -44,6 +45,9 @@ type Reader interface {
 type Tx interface {
 	// Insert stores a new pending job and its event. It sets Seq.
 	Insert(j *job.Job) error
+	// Account returns the scope's tenant and how many of its jobs wait (not more
+	// than its quota). Both hold until the end of the transaction. Kind NotFound.
+	Account() (a tenant.Account, waiting int64, err error)
 	// Cancel moves a job along the state table by job.Cancel or job.Abandon, and
 	// changes nothing about one that is final or cancelling. Kind NotFound.
 	Cancel(id, reason string) (j job.Job, changed bool, err error)

@@ -27,6 +27,8 @@ type Hooks struct {
 	// Cancelled is called after the commit, for a job that never ran: the
 	// dispatcher tells of the others.
 	Cancelled func(j job.Job)
+	// Refused is called for each job that a quota kept out.
+	Refused func(quota string)
 }
 
 // Service carries out the use cases. Its methods may be called concurrently.

@@ -56,6 +56,11 @@ func newBench(t *testing.T, dir string) *bench {
 	}
 	b.deps = service.Deps{Validator: b.valid, Feed: s}
 	b.svc = service.New(s, b.deps)
+	for _, id := range []tenant.ID{"ours", "theirs"} {
+		if _, err := b.svc.CreateTenant(t.Context(), b.us, id, service.TenantChange{}); err != nil && !fault.Is(err, fault.Conflict) {
+			t.Fatal(err)
+		}
+	}
 	return b
 }
 

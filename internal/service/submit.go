@@ -41,9 +41,9 @@ type Refusal struct {
 
 // Submit checks each job and stores the good ones, all in one transaction: when
 // it returns nil they survive any crash. If every job is refused the error says
-// why (kind Invalid or Unprocessable) and Refused is complete; if only some are,
-// the error is nil. An error of kind Unavailable leaves the outcome unknown:
-// repeat with the same idempotency key.
+// why (kind Invalid, Unprocessable, or Exhausted for a quota) and Refused is
+// complete; if only some are, the error is nil. An error of kind Unavailable
+// leaves the outcome unknown: repeat with the same idempotency key.
 func (s *Service) Submit(ctx context.Context, p tenant.Principal, specs []job.Spec, o SubmitOptions) (SubmitResult, error) {
 	scope, err := p.Scope(tenant.JobSubmit)
 	if err != nil {
@@ -61,8 +61,12 @@ func (s *Service) Submit(ctx context.Context, p tenant.Principal, specs []job.Sp
 		return fresh, err
 	}
 	result, err := s.insert(ctx, scope, fresh, o.IdempotencyKey, digest)
+	if err != nil && len(result.Jobs) > 0 {
+		result = SubmitResult{} // whatever befell them, it is not their refusal
+	}
+	s.observeRefused(result)
 	if err != nil {
-		return SubmitResult{}, err
+		return result, err
 	}
 	if result.Replayed {
 		return s.reload(ctx, scope, result)
@@ -121,6 +125,7 @@ type answer struct {
 func (s *Service) insert(ctx context.Context, scope tenant.Scope, fresh SubmitResult, key string, digest []byte) (SubmitResult, error) {
 	result := fresh
 	err := s.store.Update(ctx, scope, func(tx Tx) error {
+		result = fresh
 		if key != "" {
 			old, found, err := replay(tx, key, digest)
 			if err != nil || found {
@@ -128,7 +133,10 @@ func (s *Service) insert(ctx context.Context, scope tenant.Scope, fresh SubmitRe
 				return err
 			}
 		}
-		a := answer{Refused: fresh.Refused}
+		if err := result.admit(tx); err != nil {
+			return err
+		}
+		a := answer{Refused: result.Refused}
 		for i := range result.Jobs {
 			if err := tx.Insert(&result.Jobs[i]); err != nil {
 				return err

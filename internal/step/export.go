@@ -140,6 +140,9 @@ func (x *Export) begin(t dispatch.Task) (*run, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	r := &run{x: x, t: t, prov: p, log: log.With("job", t.Job.ID, "attempt", t.Job.Attempt), meter: newMeter(t.Progress)}
+	if p := t.Job.Progress; p != nil {
+		r.meter.moved = p.BytesTransfer
+	}
 	if t.Token == nil {
 		r.st = state{Phase: phaseCopy, Started: time.Now().UTC()}
 		return r, nil

@@ -119,7 +119,10 @@ func (r *run) order(key string) int {
 // or does it again.
 func (r *run) publish(ctx context.Context) (job.Outcome, error) {
 	r.meter.phase(phasePublish)
-	out := job.Outcome{Receipt: r.st.Receipt}
+	out := job.Outcome{Receipt: r.st.Receipt, BytesTransferred: r.meter.total()}
+	for i := range r.st.Disks {
+		out.BytesRead += r.st.Disks[i].Size
+	}
 	stage, err := r.openStage(ctx)
 	if err != nil {
 		return job.Outcome{}, err

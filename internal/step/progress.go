@@ -20,6 +20,7 @@ type meter struct {
 
 	mu    sync.Mutex
 	name  string
+	moved int64 // read from the source before the disks below
 	disks []*diskMeter
 	rate  rate
 }
@@ -96,6 +97,7 @@ func (m *meter) begin(name string, disks []job.DiskProgress) []*disk.Counters {
 	m.tell(time.Now()) // the end of the phase before
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.moved = m.transferred()
 	m.name, m.disks, m.rate = name, nil, rate{}
 	counters := make([]*disk.Counters, len(disks))
 	for i, d := range disks {
@@ -115,9 +117,27 @@ func (m *meter) update(i int, f func(d *job.DiskProgress)) {
 	f(&m.disks[i].DiskProgress)
 }
 
+// total is what was read from the source so far, in earlier runs too.
+func (m *meter) total() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.transferred()
+}
+
+// transferred wants the lock. What is read back is not counted.
+func (m *meter) transferred() int64 {
+	n := m.moved
+	if m.name == phaseCopy {
+		for _, d := range m.disks {
+			n += d.n.Read.Load()
+		}
+	}
+	return n
+}
+
 func (m *meter) tell(now time.Time) {
 	m.mu.Lock()
-	p := job.Progress{Phase: m.name, ETA: -1}
+	p := job.Progress{Phase: m.name, ETA: -1, BytesTransfer: m.transferred()}
 	for _, d := range m.disks {
 		d.BytesRead = d.n.Offset.Load()
 		d.Rate = d.rate.update(now, d.BytesRead)

@@ -43,6 +43,11 @@ func TestPlans(t *testing.T) {
 		{"list", `SELECT id FROM jobs WHERE tenant = $1 ORDER BY seq DESC LIMIT $2`, []string{"jobs_tenant"}},
 		{"list of a state", `SELECT id FROM jobs WHERE tenant = $1 AND state IN ($2) ORDER BY seq DESC LIMIT $3`, []string{"jobs_state"}},
 		{"list of a VM", `SELECT id FROM jobs WHERE tenant = $1 AND vm_name = $2 ORDER BY seq DESC LIMIT $3`, []string{"jobs_vm"}},
+		{"waiting of a tenant", sqlWaiting, []string{"jobs_state"}},
+		{"quota", `SELECT 1 FROM jobs WHERE tenant = $1 AND state = 'pending' LIMIT $2`, []string{"COVERING INDEX jobs_"}},
+		{"key", sqlDigest, []string{"api_keys"}},
+		{"keys", sqlKeys, []string{"api_keys_tenant"}},
+		{"usage", sqlUsage, []string{"usage_months"}},
 		{"backlog", `SELECT state, COUNT(*) FROM jobs WHERE tenant = $1 GROUP BY state`, []string{"COVERING INDEX jobs_state"}},
 		{"events", `SELECT seq FROM events WHERE job_id = $1 AND tenant = $2 AND seq > $3 ORDER BY seq LIMIT $4`, []string{"events_job"}},
 	} {

@@ -17,6 +17,9 @@ func (s *Store) Update(ctx context.Context, scope tenant.Scope, fn func(service.
 	return s.w.update(ctx, func(t *tx) error { return fn(&scopedTx{tx: t, scope: scope}) })
 }
 
+// sqlCountWaiting counts the pending jobs of a tenant up to a limit.
+const sqlCountWaiting = `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE tenant = $1 AND state = 'pending' LIMIT $2) AS part`
+
 // scopedTx is an update of one tenant's data.
 type scopedTx struct {
 	tx    *tx
@@ -29,6 +32,20 @@ func (t *scopedTx) Insert(j *job.Job) error {
 		return fault.New(fault.Denied, "HX-STORE-008", "the job belongs to another tenant", "")
 	}
 	return t.tx.insert(j, t.scope.Actor())
+}
+
+// Account implements service.Tx. The row of a tenant with a quota is held until
+// the end of the update, so that another node cannot count at the same time.
+func (t *scopedTx) Account() (a tenant.Account, waiting int64, err error) {
+	a, err = t.tx.account(t.scope.Tenant())
+	if err != nil || a.MaxQueuedJobs == 0 && a.MaxStorageBytes == 0 {
+		return a, 0, err
+	}
+	if a, err = t.tx.held(a.ID); err != nil || a.MaxQueuedJobs == 0 {
+		return a, 0, err
+	}
+	_, err = t.tx.row(sqlCountWaiting, []any{string(a.ID), a.MaxQueuedJobs}, &waiting)
+	return a, waiting, err
 }
 
 // Cancel implements service.Tx.

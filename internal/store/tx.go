@@ -199,6 +199,9 @@ func (t *tx) save(r row, before job.Job, c job.Change, leaseUntil int64) error {
 	if n != 1 {
 		return errStale(r.ID)
 	}
+	if err := t.usage(r.Job, c); err != nil {
+		return err
+	}
 	if r.State.Final() {
 		return t.dropCheckpoints(r.ID)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/node"
+	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
 // Sources are asked at each scrape.
@@ -40,6 +41,7 @@ type Metrics struct {
 	errors    *prometheus.CounterVec
 
 	submitted prometheus.Counter
+	refused   *prometheus.CounterVec
 	finished  *prometheus.CounterVec
 	jobTime   *prometheus.HistogramVec
 	retries   prometheus.Counter
@@ -64,6 +66,10 @@ func NewMetrics(s Sources) *Metrics {
 	m.durations = m.histograms("http_request_duration_seconds", "Time to answer a request.", prometheus.DefBuckets, "method", "path")
 
 	m.submitted = m.counter("jobs_submitted_total", "Jobs accepted.")
+	m.refused = m.counters("quota_refusals_total", "Jobs that a tenant's quota kept out.", "quota")
+	for _, q := range tenant.Quotas() {
+		m.refused.WithLabelValues(q)
+	}
 	m.finished = m.counters("jobs_total", "Jobs that ended, by how.", "status")
 	for _, state := range job.States() {
 		if state.Final() {

@@ -13,6 +13,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/receipt"
+	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
 const mediaJSON = "application/json"
@@ -22,6 +23,8 @@ var (
 	tagJobs   = []string{"jobs"}
 	tagVMs    = []string{"vms"}
 	tagDaemon = []string{"daemon"}
+
+	tagTenants = []string{"tenants"}
 )
 
 // The ways to send the API key.
@@ -53,6 +56,8 @@ func newHuma(a *API) huma.API {
 func newRegistry() huma.Registry {
 	names := map[reflect.Type]string{
 		reflect.TypeFor[event.Data]():   "EventData",
+		reflect.TypeFor[tenant.Key]():   "APIKey",
+		reflect.TypeFor[tenant.Usage](): "UsageMonth",
 		reflect.TypeFor[receipt.VM]():   "ReceiptVM",
 		reflect.TypeFor[receipt.Disk](): "ReceiptDisk",
 		reflect.TypeFor[receipt.File](): "ReceiptFile",
@@ -65,6 +70,7 @@ func newRegistry() huma.Registry {
 	})
 	r.RegisterTypeAlias(reflect.TypeFor[job.State](), reflect.TypeFor[stateSchema]())
 	r.RegisterTypeAlias(reflect.TypeFor[job.Priority](), reflect.TypeFor[prioritySchema]())
+	r.RegisterTypeAlias(reflect.TypeFor[tenant.Role](), reflect.TypeFor[roleSchema]())
 	return r
 }
 
@@ -77,6 +83,17 @@ type prioritySchema string
 
 // Schema lists the priorities.
 func (prioritySchema) Schema(huma.Registry) *huma.Schema { return enum(job.PriorityNames()) }
+
+type roleSchema string
+
+// Schema lists the roles.
+func (roleSchema) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString}
+	for _, r := range tenant.Roles() {
+		s.Enum = append(s.Enum, string(r))
+	}
+	return s
+}
 
 func enum(names string) *huma.Schema {
 	s := &huma.Schema{Type: huma.TypeString}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -30,6 +31,7 @@ type Store interface {
 	SetTenant(ctx context.Context, id string, weight int64, limit int, paused bool) error
 	node.Registry
 	service.Nodes
+	auth.Keys
 }
 
 // Open makes an empty store that reads the given clock. The test's clean-up
@@ -78,6 +80,13 @@ func Run(t *testing.T, open Open) {
 		{"a commit wakes who waits", testFeed},
 		{"the list of nodes", testNodes},
 		{"any history agrees with the model", testModel},
+		{"API keys", testAPIKeys},
+		{"tenants and their limits", testDirectory},
+		{"parallel submits keep to the quota", testQuotaRace},
+		{"the storage quota", testStorageQuota},
+		{"usage counts each end once", testUsage},
+		{"usage of runs that break off", testUsageOfRuns},
+		{"a deleted tenant drains", testDrain},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(newWorld(t, open)) })
 	}
