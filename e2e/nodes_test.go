@@ -43,7 +43,7 @@ func newCluster(t *testing.T, shared bool) *cluster {
 	})
 	var vms []vcsim.VM
 	for i := range exports {
-		vms = append(vms, vcsim.VM{Path: fmt.Sprint("dense-", i), On: true, Disks: []vcsim.Disk{dense(disk.CheckpointBytes+64*mib, 1)}})
+		vms = append(vms, vcsim.VM{Path: fmt.Sprint("dense-", i), On: true, Disks: []vcsim.Disk{dense(disk.CheckpointBytes+96*mib, 1)}})
 	}
 	h := newHouse(t, vcsim.Options{VMs: vms, LeaseTimeout: leaseTimeout})
 	h.store, h.workers = pg.URL(t), 2
@@ -111,7 +111,7 @@ func (c *cluster) id(d *daemon) string {
 // first checkpoint. It returns that one first, and all.
 func (c *cluster) running(on *daemon) (id string, all []string) {
 	c.Helper()
-	c.sim.Faults().Add(vcsim.Fault{Kind: vcsim.Slow, Rate: 12 * mib})
+	c.sim.Faults().Add(vcsim.Fault{Kind: vcsim.Slow, Rate: 4 * mib})
 	node := c.id(on)
 	for i := range exports {
 		vm, format := fmt.Sprint("/DC/vm/dense-", i), []string{"qcow2", "raw", "ova"}[i]
@@ -120,7 +120,7 @@ func (c *cluster) running(on *daemon) (id string, all []string) {
 	eventually(c.T, "an export to be past its checkpoint on "+node, func() bool {
 		for _, j := range all {
 			got := c.get(c.b, j)
-			if got.Node == node && got.Progress != nil && got.Progress.BytesRead > disk.CheckpointBytes+inFlight/2 {
+			if got.Status == client.Running && got.Node == node && got.Progress != nil && got.Progress.BytesRead > disk.CheckpointBytes+inFlight/2 {
 				id = j
 				return true
 			}

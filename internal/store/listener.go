@@ -68,7 +68,7 @@ func (l *listener) run(ctx context.Context) {
 		quiet = !heard
 		select {
 		case <-ctx.Done():
-		case <-time.After(listenPause/2 + rand.N(listenPause)):
+		case <-time.After(listenPause/2 + rand.N(listenPause)): //nolint:gosec // no secret
 		}
 	}
 }

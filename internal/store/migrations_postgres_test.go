@@ -38,7 +38,7 @@ func TestMigrationsTranslate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // the test is over
+	defer db.Close()
 	for range 2 {
 		if err := migratePostgres(t.Context(), db); err != nil {
 			t.Fatal(err)

@@ -142,7 +142,7 @@ func TestLeaseByTheDatabasesClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // only read
+	defer db.Close()
 	var left float64
 	err = db.QueryRowContext(t.Context(), `SELECT lease_until / 1e6 - EXTRACT(EPOCH FROM clock_timestamp()) FROM jobs WHERE id = $1`, id).Scan(&left)
 	if err != nil || left > 30 || left < -300 {
@@ -469,7 +469,7 @@ func (c *cutter) pass(in, out net.Conn) {
 	var mu sync.Mutex
 	cut := false
 	ends.Go(func() {
-		defer in.Close() //nolint:errcheck // a test's proxy
+		defer in.Close()
 		buf := make([]byte, 1<<16)
 		for {
 			n, err := out.Read(buf)
@@ -485,7 +485,7 @@ func (c *cutter) pass(in, out net.Conn) {
 		}
 	})
 	defer ends.Wait()
-	defer out.Close() //nolint:errcheck // a test's proxy
+	defer out.Close()
 	buf, prepared := make([]byte, 1<<16), false
 	for {
 		n, err := in.Read(buf)

@@ -102,7 +102,7 @@ func makeRoom(ctx context.Context, tables []table, to *sql.Tx) (err error) {
 	}
 	for _, t := range slices.Backward(tables) {
 		var had, has int64
-		count := `SELECT COUNT(*) FROM ` + t.quoted() //nolint:gosec // a name of our schema
+		count := `SELECT COUNT(*) FROM ` + t.quoted()
 		if err := errors.Join(fresh.QueryRowContext(ctx, count).Scan(&had), to.QueryRowContext(ctx, count).Scan(&has)); err != nil {
 			return classify(err)
 		}

@@ -59,13 +59,14 @@ func content(t *testing.T, driver, dsn string, tables []store.Moved) map[string]
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // only read
+	defer db.Close()
 	all := map[string][]string{}
 	for _, m := range tables {
-		rows, err := db.QueryContext(t.Context(), "SELECT * FROM "+m.Table)
+		rows, err := db.QueryContext(t.Context(), "SELECT * FROM "+m.Table) //nolint:unqueryvet // all of them
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer rows.Close()
 		names, err := rows.Columns()
 		if err != nil {
 			t.Fatal(err)
@@ -87,7 +88,7 @@ func content(t *testing.T, driver, dsn string, tables []store.Moved) map[string]
 			}
 			all[m.Table] = append(all[m.Table], line.String())
 		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		if err := rows.Err(); err != nil {
 			t.Fatal(err)
 		}
 		slices.Sort(all[m.Table])

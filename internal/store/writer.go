@@ -199,7 +199,7 @@ func (w *writer) alone(r *request) error {
 		if !again && !r.clash || try >= maxTries {
 			return err
 		}
-		time.Sleep(rand.N(retryPause)) // so that two that met do not meet again
+		time.Sleep(rand.N(retryPause)) //nolint:gosec // no secret; so that two that met do not meet again
 	}
 }
 

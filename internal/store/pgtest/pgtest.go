@@ -123,12 +123,12 @@ func freePort(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is a TCP listener
+	port := l.Addr().(*net.TCPAddr).Port //nolint:errcheck // it is a TCP listener
 	return port, l.Close()
 }
 
 func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	c := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(s.bin, name), args...)
+	c := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(s.bin, name), args...) //nolint:gosec // for tests
 	c.Dir = s.dir
 	c.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	// SIGQUIT ends the server and its children at once if the test dies.
@@ -200,16 +200,16 @@ func (s *Server) Stop() error {
 }
 
 // URL makes an empty database and returns its URL.
-func (s *Server) URL(t testing.TB) string {
-	t.Helper()
+func (s *Server) URL(tb testing.TB) string {
+	tb.Helper()
 	name := fmt.Sprintf("test_%d", s.made.Add(1))
-	conn, err := pgx.Connect(t.Context(), s.url("postgres"))
+	conn, err := pgx.Connect(tb.Context(), s.url("postgres"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	_, err = conn.Exec(t.Context(), "CREATE DATABASE "+name)
-	if err := errors.Join(err, conn.Close(t.Context())); err != nil {
-		t.Fatal(err)
+	_, err = conn.Exec(tb.Context(), "CREATE DATABASE "+name)
+	if err := errors.Join(err, conn.Close(tb.Context())); err != nil {
+		tb.Fatal(err)
 	}
 	return s.url(name)
 }

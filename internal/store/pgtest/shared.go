@@ -15,17 +15,17 @@ var shared struct {
 // Database makes an empty database on the server that the tests of one binary
 // share, and returns its URL. A missing server fails the test. TestMain must call
 // Stop at the end.
-func Database(t testing.TB) string {
-	t.Helper()
+func Database(tb testing.TB) string {
+	tb.Helper()
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil && shared.err == nil {
-		shared.server, shared.err = Start(context.WithoutCancel(t.Context()))
+		shared.server, shared.err = Start(context.WithoutCancel(tb.Context()))
 	}
 	if shared.err != nil {
-		t.Fatal(shared.err)
+		tb.Fatal(shared.err)
 	}
-	return shared.server.URL(t)
+	return shared.server.URL(tb)
 }
 
 // Stop ends the shared server, if there is one.
