@@ -101,7 +101,7 @@ func (s *Service) DeleteTenant(ctx context.Context, p tenant.Principal, id tenan
 		return tenant.Account{}, fault.New(fault.Conflict, "HX-TENANT-007", "the tenant default holds the daemon's own key and stays", "pause it, if nothing is to run")
 	}
 	a, err := s.store.ChangeTenant(ctx, scope, id, func(a *tenant.Account) error {
-		a.State = tenant.Draining
+		a.State, a.Paused = tenant.Draining, true // nothing starts before it is cancelled
 		return nil
 	})
 	if err != nil {

@@ -23,9 +23,9 @@ const (
 	JobRead   Permission = "job:read"
 	JobSubmit Permission = "job:submit"
 	JobCancel Permission = "job:cancel"
+	JobUpdate Permission = "job:update" // pause, resume, retry, change the priority
 	VMRead    Permission = "vm:read"
 
-	JobUpdate  Permission = "job:update"  // priority, pause, resume, retry
 	KeyRead    Permission = "key:read"    // list the tenant's API keys
 	KeyWrite   Permission = "key:write"   // make, rotate and revoke them
 	TenantRead Permission = "tenant:read" // the own tenant's limits and usage

@@ -2,6 +2,8 @@ package tenant_test
 
 import (
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -27,6 +29,24 @@ func TestRolesGrow(t *testing.T) {
 	for _, p := range tenant.Admin.Permissions() {
 		if strings.HasPrefix(string(p), "platform:") {
 			t.Errorf("an admin has %s", p)
+		}
+	}
+}
+
+// Whoever adds a permission must say which role has it: All is what the roles
+// have.
+func TestEveryPermissionIsInARole(t *testing.T) {
+	text, err := os.ReadFile("tenant.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`(?m)^\t\w+ +Permission = "([a-z:]+)"`).FindAllStringSubmatch(string(text), -1)
+	if len(named) != len(tenant.All()) {
+		t.Errorf("%d permissions are named, %d are in roles", len(named), len(tenant.All()))
+	}
+	for _, n := range named {
+		if !slices.Contains(tenant.All(), tenant.Permission(n[1])) {
+			t.Errorf("no role has %s", n[1])
 		}
 	}
 }

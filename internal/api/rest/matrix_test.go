@@ -98,12 +98,12 @@ func (w *world) cell(name, method, path string, column int, want string) {
 	w.t.Helper()
 	role := tenant.Roles()[column%len(tenant.Roles())]
 	own := w.tenant(fmt.Sprintf("own-%s-%d", strings.ReplaceAll(name, "_", "-"), column), role)
-	other := w.tenant(fmt.Sprintf("other-%s-%d", strings.ReplaceAll(name, "_", "-"), column), role)
 	caller, secret := "own "+string(role), own.secret
 	switch {
 	case column == 8:
 		caller, secret = "nobody", ""
 	case column >= 4:
+		other := w.tenant(fmt.Sprintf("other-%s-%d", strings.ReplaceAll(name, "_", "-"), column), role)
 		caller, secret = "another's "+string(role), other.secret
 	}
 	got := w.call(method, own.path(name, path), own.body(name), "X-Api-Key", secret, "Content-Type", "application/json")

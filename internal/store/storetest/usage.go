@@ -127,8 +127,8 @@ func testDrain(w *world) {
 	}
 	a, err := svc.DeleteTenant(w.ctx, root(), "ours")
 	w.must(err)
-	if a.State != tenant.Draining {
-		w.Fatalf("it is %s", a.State)
+	if a.State != tenant.Draining || !a.Paused {
+		w.Fatalf("it is %s, paused: %v", a.State, a.Paused)
 	}
 	k, _, err := w.KeyByDigest(w.ctx, made.Key.Digest)
 	w.must(err)
