@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/profile"
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere"
 	"github.com/hypersdk/hypersdk/internal/secret"
 )
@@ -32,6 +33,8 @@ type Config struct {
 	Log      LogConfig     `yaml:"log"`
 	Auth     AuthConfig    `yaml:"auth"`
 	VSphere  VSphereConfig `yaml:"vsphere"`
+
+	ProfilesDir string `yaml:"profiles_dir"` // YAML files with named defaults for jobs
 }
 
 // OutputConfig says where exports may go.
@@ -79,6 +82,8 @@ func DefaultConfig() Config {
 		StateDir: "/var/lib/hypersdk",
 		Workers:  max(2, runtime.GOMAXPROCS(0)),
 		Log:      LogConfig{Level: "info", Format: "json"},
+
+		ProfilesDir: profile.DefaultDir,
 	}
 }
 

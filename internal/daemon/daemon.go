@@ -55,7 +55,8 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 	}
 	d.engine, err = NewEngine(ctx, EngineConfig{
 		StateDir: cfg.StateDir, Roots: cfg.Output.Roots, Workers: cfg.Workers, Providers: providers, Log: log,
-		Service: metrics.Service(), Dispatch: metrics.Dispatch(), Wrap: metrics.Runner,
+		Profiles: []string{cfg.ProfilesDir},
+		Service:  metrics.Service(), Dispatch: metrics.Dispatch(), Wrap: metrics.Runner,
 	})
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/profile"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -43,6 +44,7 @@ type EngineConfig struct {
 	Workers   int
 	Providers map[string]provider.Provider // the engine closes them
 	Log       *slog.Logger
+	Profiles  []string // directories with profiles; the earlier one counts
 
 	Service  service.Hooks
 	Dispatch dispatch.Hooks
@@ -89,7 +91,7 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 		Node: host, Workers: c.Workers, Lease: lease, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
 	})
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
-	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Hooks: c.Service})
+	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Files: profile.NewDirs(c.Profiles...), Hooks: c.Service})
 	return e, nil
 }
 

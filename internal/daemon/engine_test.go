@@ -49,7 +49,7 @@ func newBench(t *testing.T, o vcsim.Options) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Engine, err = NewEngine(t.Context(), EngineConfig{StateDir: t.TempDir(), Roots: []string{b.root}, Workers: 2,
+	b.Engine, err = NewEngine(t.Context(), EngineConfig{StateDir: t.TempDir(), Roots: []string{b.root}, Workers: 2, Profiles: []string{"../../examples/profiles"},
 		Providers: map[string]provider.Provider{"vsphere": p}, Log: log})
 	if err != nil {
 		t.Fatal(err)

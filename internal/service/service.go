@@ -15,6 +15,7 @@ type Deps struct {
 	Validator Validator
 	Feed      Feed
 	Pool      Pool             // nil: no workers here
+	Files     ProfileFiles     // nil: no profiles but the tenants' own
 	Hooks     Hooks            // observers
 	Now       func() time.Time // nil: time.Now
 }

@@ -204,9 +204,11 @@ func (c *diskCopy) copy(ctx context.Context, src disk.Source, info disk.Info) (r
 	o := disk.CopyOptions{
 		Counters: c.n,
 		Rehash:   info.Transport == provider.TransportNFC,
-		Checkpoint: func(ctx context.Context, at disk.Checkpoint, record []byte) error {
+	}
+	if c.r.t.Job.Spec.Checkpoints() {
+		o.Checkpoint = func(ctx context.Context, at disk.Checkpoint, record []byte) error {
 			return marks.Append(ctx, c.disk.Key, at.Offset, at.Digest, record)
-		},
+		}
 	}
 	if resumed {
 		c.r.log.Info("going on from a checkpoint", "disk", info.Name, "offset", last.Offset)

@@ -24,10 +24,15 @@ const (
 	JobSubmit Permission = "job:submit"
 	JobCancel Permission = "job:cancel"
 	VMRead    Permission = "vm:read"
+
+	ProfileRead  Permission = "profile:read"
+	ProfileWrite Permission = "profile:write"
 )
 
 // All lists every permission.
-func All() []Permission { return []Permission{JobRead, JobSubmit, JobCancel, VMRead} }
+func All() []Permission {
+	return []Permission{JobRead, JobSubmit, JobCancel, VMRead, ProfileRead, ProfileWrite}
+}
 
 // Principal is an authenticated caller. The zero value may do nothing.
 type Principal struct {

@@ -65,6 +65,7 @@ func newRegistry() huma.Registry {
 	})
 	r.RegisterTypeAlias(reflect.TypeFor[job.State](), reflect.TypeFor[stateSchema]())
 	r.RegisterTypeAlias(reflect.TypeFor[job.Priority](), reflect.TypeFor[prioritySchema]())
+	r.RegisterTypeAlias(reflect.TypeFor[job.Bandwidth](), reflect.TypeFor[bandwidthSchema]())
 	return r
 }
 
@@ -77,6 +78,16 @@ type prioritySchema string
 
 // Schema lists the priorities.
 func (prioritySchema) Schema(huma.Registry) *huma.Schema { return enum(job.PriorityNames()) }
+
+type bandwidthSchema string
+
+// Schema describes a rate: a text, or a number of bytes per second.
+func (bandwidthSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Description: "Bytes per second: 50MB, 50MiB, a number, or unlimited",
+		OneOf:       []*huma.Schema{{Type: huma.TypeString}, {Type: huma.TypeInteger}},
+	}
+}
 
 func enum(names string) *huma.Schema {
 	s := &huma.Schema{Type: huma.TypeString}
