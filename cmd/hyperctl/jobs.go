@@ -21,6 +21,7 @@ import (
 func jobsCommand(c *ctl) *cobra.Command {
 	cmd := &cobra.Command{Use: "jobs", Short: "Submit, look at and cancel jobs"}
 	cmd.AddCommand(listJobs(c), getJob(c), watchJobs(c), cancelJobs(c), submitJobs(c))
+	cmd.AddCommand(jobBandwidth(c))
 	return cmd
 }
 
@@ -240,6 +241,8 @@ func submitJobs(c *ctl) *cobra.Command {
 	f.StringVar(&spec.OutputPath, "output-path", "", "directory below a root of the daemon")
 	f.StringVar(&spec.Priority, "priority", "", "critical, high, normal (default), low")
 	f.StringVar(&spec.Transport, "transport", "", "auto (default), range, nfc")
+	f.StringVarP(&spec.Profile, "profile", "p", "", "named defaults; flags given beside it win")
+	f.StringVar(&spec.BandwidthLimit, "bandwidth-limit", "", "bytes per second: 50MB, 50MiB, a number, unlimited")
 	f.BoolVarP(&wait, "watch", "w", false, "follow the jobs to their end")
 	cmd.MarkFlagsOneRequired("file", "vm")
 	cmd.MarkFlagsMutuallyExclusive("file", "vm")
@@ -262,6 +265,15 @@ func (c *ctl) jobsText(file string, spec client.Spec) ([]byte, error) {
 	if file == "" {
 		return json.Marshal(spec)
 	}
+	text, err := c.readFile(file)
+	if err != nil {
+		return client.Submitted{}, err
+	}
+	return d.SubmitFile(ctx, text, "application/yaml") // JSON is YAML
+}
+
+// readFile reads what a --file flag names; - is standard input.
+func (c *ctl) readFile(file string) ([]byte, error) {
 	in := c.in
 	if file != "-" {
 		f, err := os.Open(file)

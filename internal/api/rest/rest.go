@@ -78,6 +78,8 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.huma = newHuma(a)
 	a.routeJobs()
 	a.routeCancel()
+	a.routeBandwidth()
+	a.routeProfiles()
 	a.routeEvents()
 	a.routeVMs()
 	a.routeStatus()
