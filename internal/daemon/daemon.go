@@ -49,14 +49,18 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 		Workers: func() (int, int) { return d.engine.dispatcher.Workers() },
 		Version: version.String(), Log: log,
 	})
+	bandwidth, err := cfg.bandwidth()
+	if err != nil {
+		return nil, err
+	}
 	providers, err := cfg.providers(log, metrics.VSphere())
 	if err != nil {
 		return nil, err
 	}
 	d.engine, err = NewEngine(ctx, EngineConfig{
 		StateDir: cfg.StateDir, Roots: cfg.Output.Roots, Workers: cfg.Workers, Providers: providers, Log: log,
-		Profiles: []string{cfg.ProfilesDir},
-		Service:  metrics.Service(), Dispatch: metrics.Dispatch(), Wrap: metrics.Runner,
+		Profiles: []string{cfg.ProfilesDir}, Bandwidth: bandwidth,
+		Service: metrics.Service(), Dispatch: metrics.Dispatch(), Wrap: metrics.Runner,
 	})
 	if err != nil {
 		return nil, err

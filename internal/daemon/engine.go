@@ -18,6 +18,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/limit"
 	"github.com/hypersdk/hypersdk/internal/profile"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/receipt"
@@ -44,7 +45,8 @@ type EngineConfig struct {
 	Workers   int
 	Providers map[string]provider.Provider // the engine closes them
 	Log       *slog.Logger
-	Profiles  []string // directories with profiles; the earlier one counts
+	Profiles  []string   // directories with profiles; the earlier one counts
+	Bandwidth limit.Plan // of all jobs of this node together
 
 	Service  service.Hooks
 	Dispatch dispatch.Hooks
@@ -61,6 +63,7 @@ type Engine struct {
 	janitor    *dispatch.Janitor
 	providers  map[string]provider.Provider
 	key        ed25519.PrivateKey
+	limits     *limit.Tree
 }
 
 // NewEngine opens the state directory and puts the parts together. Nothing runs
@@ -74,10 +77,11 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	e := &Engine{store: st, providers: c.Providers, key: key}
+	e := &Engine{store: st, providers: c.Providers, key: key, limits: limit.NewTree(c.Bandwidth)}
 	export := &step.Export{
 		Providers: c.Providers, Outputs: outputs(c.Roots), Key: key,
 		Tool: "hypervisord " + version.String(), Log: c.Log,
+		Limits: e.limits, Bandwidth: st,
 	}
 	var runner dispatch.Runner = export
 	if c.Wrap != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/limit"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
@@ -24,6 +25,7 @@ type Store interface {
 	service.Feed
 	dispatch.Queue
 	dispatch.Orphans
+	Bandwidth(ctx context.Context, jobID string) (own, ofTenant limit.Plan, err error)
 }
 
 // Open makes an empty store that reads the given clock. The test's clean-up
@@ -58,6 +60,8 @@ func Run(t *testing.T, open Open) {
 		{"pages", testPages},
 		{"idempotency keys", testKeys},
 		{"the backlog", testBacklog},
+		{"profiles", testProfiles},
+		{"bandwidth", testBandwidth},
 		{"a commit wakes who waits", testFeed},
 		{"any history agrees with the model", testModel},
 	} {
