@@ -112,6 +112,12 @@ func (c *ctl) show(j *job.Job) error {
 	if p := j.Progress; p != nil {
 		rows = append(rows, []string{"PROGRESS", fmt.Sprintf("%s %.1f%% (%s of %s, %s, %s left)",
 			p.Phase, p.Percent, console.Bytes(p.BytesRead), console.Bytes(p.BytesTotal), console.Rate(p.Rate), console.ETA(p.ETA))})
+		if p.LimitedBy != "" {
+			rows = append(rows, []string{"LIMITED BY", p.LimitedBy})
+		}
+	}
+	if j.Spec.Profile != "" {
+		rows = append(rows, []string{"PROFILE", j.Spec.Profile})
 	}
 	return console.Table(c.out, rows)
 }

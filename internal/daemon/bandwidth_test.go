@@ -124,7 +124,15 @@ func TestBandwidthChangesWhileRunning(t *testing.T) {
 // is wrong with them.
 func TestBandwidthOfNode(t *testing.T) {
 	load := func(env ...string) (Config, error) {
-		return Load("", func(string) (string, bool) { return "", false }, env)
+		return Load(write(t, "workers: 1\n"), none, env)
+	}
+	file := write(t, "bandwidth_limit: 1000000\nbandwidth_windows: [\"08:00-09:00 = 50MB\"]\n")
+	fromFile, err := Load(file, none, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := fromFile.bandwidth(); err != nil || p.Rate != 1e6 || len(p.Windows) != 1 {
+		t.Errorf("%+v, %v", p, err)
 	}
 	c, err := load("HYPERVISORD_BANDWIDTH_LIMIT=100MB", "HYPERVISORD_BANDWIDTH_WINDOWS=00:00-24:00 UTC = 5MB")
 	if err != nil {

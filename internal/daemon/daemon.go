@@ -65,6 +65,8 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	metrics.Bandwidth(d.engine.limits)
+	d.checkProfiles(ctx)
 	if err := d.open(ctx, metrics); err != nil {
 		return nil, errors.Join(err, d.engine.Close(ctx))
 	}

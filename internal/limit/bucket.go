@@ -63,18 +63,20 @@ func (b *bucket) look() (r Rate, most int) {
 	return b.rate, b.limiter.Burst()
 }
 
-// reserve takes n tokens and tells how long to wait for them. ok is false, and
-// nothing taken, if n is more than look's most by now. The clock is read below the
-// lock: a limiter that is asked about the past gives tokens twice.
-func (b *bucket) reserve(n int) (r *rate.Reservation, delay time.Duration, ok bool) {
+// reserve takes n tokens, at most as many as look said, and tells how long to wait
+// for them. The clock is read below the lock: a limiter that is asked about the
+// past gives tokens twice.
+func (b *bucket) reserve(n int) (r *rate.Reservation, delay time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.limiter == nil {
-		return nil, 0, true
+		return nil, 0
 	}
 	now := time.Now()
-	r = b.limiter.ReserveN(now, n)
-	return r, r.DelayFrom(now), r.OK()
+	// The limit may have become smaller since: what is too much for it now is paid
+	// for as far as it can be.
+	r = b.limiter.ReserveN(now, min(n, b.limiter.Burst()))
+	return r, r.DelayFrom(now)
 }
 
 // giveBack undoes a reserve; nil is none.

@@ -2,11 +2,10 @@ package limit
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // Level is where a limit stands.
@@ -40,6 +39,8 @@ type Tree struct {
 type shared struct {
 	bucket
 	users int
+	turn  turn
+	holds Level // what it waited for last; of whose turn it is
 }
 
 // NewTree makes a tree with a global plan.
@@ -64,11 +65,11 @@ func (t *Tree) Join(tenant string) *Chain {
 	defer t.mu.Unlock()
 	s := t.tenants[tenant]
 	if s == nil {
-		s = &shared{}
+		s = &shared{turn: make(turn, 1), holds: Tenant}
 		t.tenants[tenant] = s
 	}
 	s.users++
-	return &Chain{tree: t, tenant: tenant, shared: s}
+	return &Chain{tree: t, tenant: tenant, shared: s, turn: make(turn, 1)}
 }
 
 // Chain are the limits that hold for one job. Its methods may be called
@@ -78,6 +79,7 @@ type Chain struct {
 	tenant string
 	shared *shared
 	own    bucket
+	turn   turn
 	waited [levels]atomic.Int64 // nanoseconds since Holds looked last
 	left   sync.Once
 }
@@ -100,62 +102,100 @@ func (c *Chain) SetJob(p Plan) { c.own.set(p) }
 // SetTenant changes the limit of the job's tenant, for all its jobs on this node.
 func (c *Chain) SetTenant(p Plan) { c.shared.set(p) }
 
-// Wait returns when n bytes may pass, or with the cause of ctx's end.
+// Wait returns when n bytes may pass, or with the cause of ctx's end. Readers of
+// one job wait one after the other, and so do the jobs of one tenant: however many
+// connections a job opens, or jobs a tenant submits, it has one share of what the
+// level above gives.
 func (c *Chain) Wait(ctx context.Context, n int) error {
 	for n > 0 {
-		passed, err := c.wait(ctx, n)
-		if err != nil {
-			return err
+		_, own := c.own.look()
+		_, tenants := c.shared.look()
+		_, all := c.tree.global.look()
+		piece := min(n, own, tenants, all)
+		if min(own, tenants, all) != math.MaxInt {
+			if err := c.waitTurn(ctx, piece); err != nil {
+				return err
+			}
 		}
-		n -= passed
+		n -= piece
 	}
 	return context.Cause(ctx)
 }
 
-// wait lets up to n bytes pass: as many as the smallest bucket gives at once, so
-// that nobody waits long for a limit that has changed since.
-func (c *Chain) wait(ctx context.Context, n int) (int, error) {
-	buckets := [levels]*bucket{&c.own, &c.shared.bucket, &c.tree.global}
-	for _, b := range buckets {
-		_, most := b.look()
-		n = min(n, most)
+// waitTurn waits for all limits, in the turn of the job.
+func (c *Chain) waitTurn(ctx context.Context, n int) error {
+	if err := c.turn.take(ctx); err != nil {
+		return err
 	}
-	var taken [levels]*rate.Reservation
-	giveBack := func() {
-		for l, r := range taken {
-			buckets[l].giveBack(r)
-		}
+	defer c.turn.leave()
+	r, delay := c.own.reserve(n)
+	if err := sleep(ctx, delay); err != nil {
+		c.own.giveBack(r)
+		return err
 	}
-	delay, holds := time.Duration(0), Job
-	for l, b := range buckets {
-		r, d, ok := b.reserve(n)
-		if !ok { // it has become smaller in between
-			giveBack()
-			return 0, context.Cause(ctx)
-		}
-		taken[l] = r
-		if d > delay {
-			delay, holds = d, Level(l)
-		}
+	c.count(Job, delay)
+	return c.waitShared(ctx, n)
+}
+
+// waitShared waits for the limits of the tenant and of the node together.
+func (c *Chain) waitShared(ctx context.Context, n int) error {
+	begin := time.Now()
+	if err := c.shared.turn.take(ctx); err != nil {
+		return err
 	}
-	if delay == 0 {
-		return n, nil
+	defer c.shared.turn.leave()
+	ofTenant, delay := c.shared.reserve(n)
+	ofAll, longer := c.tree.global.reserve(n)
+	switch {
+	case longer > delay:
+		delay, c.shared.holds = longer, Global
+	case delay > 0:
+		c.shared.holds = Tenant
 	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
+	if err := sleep(ctx, delay); err != nil {
+		c.shared.giveBack(ofTenant)
+		c.tree.global.giveBack(ofAll)
+		return err
+	}
+	c.count(c.shared.holds, time.Since(begin)) // what others of the tenant waited, it waited, too
+	return nil
+}
+
+func (c *Chain) count(l Level, waited time.Duration) {
+	c.waited[l].Add(int64(waited))
+	c.tree.waited[l].Add(int64(waited))
+}
+
+// turn lets one pass at a time, in the order of coming.
+type turn chan struct{}
+
+func (t turn) take(ctx context.Context) error {
 	select {
-	case <-timer.C:
-		c.waited[holds].Add(int64(delay))
-		c.tree.waited[holds].Add(int64(delay))
-		return n, nil
+	case t <- struct{}{}:
+		return nil
 	case <-ctx.Done():
-		giveBack()
-		return 0, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 }
 
-// Holds tells which level held transfers up since it was asked last, and for how
-// long, the time of parallel ones added up.
+func (t turn) leave() { <-t }
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return context.Cause(ctx)
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Holds tells which level held the job up most since it was asked last, and for
+// how long; with several readers that may be longer than the time that passed.
 func (c *Chain) Holds() (level Level, waited time.Duration) {
 	for l := range c.waited {
 		if d := time.Duration(c.waited[l].Swap(0)); d > waited {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,6 +118,47 @@ func TestLevels(t *testing.T) {
 			t.Errorf("another tenant waits %s", took)
 		}
 	})
+}
+
+// TestFairShare: many connections win a job nothing, and many jobs a tenant.
+func TestFairShare(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		global, tenant string
+		tenants        []string // of the jobs
+		readers        []int
+		want           []float64 // share of each job
+	}{
+		{"jobs of a tenant", "unlimited", "1MB", []string{"a", "a"}, []int{8, 1}, []float64{0.5, 0.5}},
+		{"tenants", "1MB", "unlimited", []string{"a", "a", "a", "b"}, []int{4, 4, 4, 1}, []float64{1. / 6, 1. / 6, 1. / 6, 0.5}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			tree := NewTree(plan(t, c.global))
+			passed := make([]atomic.Int64, len(c.tenants))
+			var all sync.WaitGroup
+			for i, tenant := range c.tenants {
+				chain := tree.Join(tenant)
+				defer chain.Leave()
+				chain.SetTenant(plan(t, c.tenant))
+				for range c.readers[i] {
+					all.Go(func() {
+						for chain.Wait(ctx, 16<<10) == nil {
+							passed[i].Add(16 << 10)
+						}
+					})
+				}
+			}
+			all.Wait()
+			for i := range passed {
+				share := float64(passed[i].Load()) / 20e6
+				if share < c.want[i]*0.95 || share > c.want[i]*1.05 {
+					t.Errorf("%s: job %d had %.3f, not %.3f", c.name, i, share, c.want[i])
+				}
+			}
+		})
+	}
 }
 
 // TestWindowSwitches: a window opens and shuts at its minute, also for who is in
