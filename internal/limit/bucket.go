@@ -8,10 +8,10 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// burst is how much of a second may pass at once after a pause. It is small, so
-// that a slow limit is smooth, and long against the time that a machine needs to
-// wake somebody up.
-const burst = time.Second / 20
+// bursts is how many times a second the bucket can fill: what may pass at once
+// after a pause. That is little, so that a slow limit is smooth, and its time is
+// long against what a machine needs to wake somebody up.
+const bursts = 20
 
 // bucket is one limit. What passes takes a token for each byte; whoever comes
 // when there are not enough waits, in the order of coming.
@@ -38,7 +38,7 @@ func (b *bucket) apply(now time.Time) {
 	if b.rate = b.plan.At(now); b.rate == was {
 		return
 	}
-	size := max(1, int(int64(b.rate)*int64(burst)/int64(time.Second)))
+	size := int(b.rate / bursts) // at least minRate / bursts
 	switch {
 	case b.rate == 0:
 		b.limiter = nil

@@ -211,6 +211,17 @@ func TestChangeWhileWaiting(t *testing.T) {
 	})
 }
 
+// TestHugeRate: the largest rate that can be said holds nothing up.
+func TestHugeRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewTree(plan(t, "1024TiB")).Join("t")
+		defer c.Leave()
+		if took := pass(t, c, 1<<30, 4); took > time.Millisecond {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
 // TestCancel: a wait ends with ctx, and what it had taken goes to others.
 func TestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -110,8 +110,7 @@ func read(id, path string) (Profile, error) {
 // problem says what is wrong with a file. What the operating system said may be
 // shown: it names the file and nothing else.
 func problem(err error) string {
-	var e *fault.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*fault.Error](err); ok {
 		return e.Msg
 	}
 	return "it cannot be read: " + err.Error()

@@ -219,20 +219,10 @@ func TestDirs(t *testing.T) {
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	spec := reflect.TypeFor[job.Spec]()
-	for f := range fieldsOf(reflect.TypeFor[defaults]()) {
+	for f := range reflect.TypeFor[defaults]().Fields() {
 		of, ok := spec.FieldByName(f.Name)
 		if key, _, _ := strings.Cut(of.Tag.Get("json"), ","); !ok || of.Type != f.Type || key != f.Tag.Get("json") {
 			t.Errorf("%s is another in a job: %+v", f.Name, of)
-		}
-	}
-}
-
-func fieldsOf(t reflect.Type) func(yield func(reflect.StructField) bool) {
-	return func(yield func(reflect.StructField) bool) {
-		for i := range t.NumField() {
-			if !yield(t.Field(i)) {
-				return
-			}
 		}
 	}
 }

@@ -64,7 +64,7 @@ func TestSubmitWithProfile(t *testing.T) {
 			kind fault.Kind
 			says string
 		}{
-			{job.Spec{VMPath: "/vm", Profile: "nigthly"}, fault.Unprocessable, "did you mean nightly?"},
+			{job.Spec{VMPath: "/vm", Profile: "nightlyy"}, fault.Unprocessable, "did you mean nightly?"},
 			{job.Spec{VMPath: "/vm", Profile: "none"}, fault.Unprocessable, "there are: a, b, base, nightly"},
 			{job.Spec{VMPath: "/vm", Profile: "a"}, fault.Unprocessable, "a → b → a"},
 			{job.Spec{VMPath: "/vm", Profile: "../../etc/passwd"}, fault.Unprocessable, "there is no profile"},

@@ -101,7 +101,7 @@ func TestBadProfiles(t *testing.T) {
 	}{
 		{"empty", "PUT", "/profiles/p", yaml, "", 400, "body is required"},
 		{"unknown key", "PUT", "/profiles/p", yaml, "defaults:\n  formt: ova\n", 400, "line 2: defaults.formt: unknown key; did you mean format?"},
-		{"unknown key in JSON", "PUT", "/profiles/p", js, "{\n\"nmae\": \"x\"}", 400, "line 2: nmae: unknown key; did you mean name?"},
+		{"unknown key in JSON", "PUT", "/profiles/p", js, "{\n\"nam\": \"x\"}", 400, "line 2: nam: unknown key; did you mean name?"},
 		{"key in other case", "PUT", "/profiles/p", js, `{"Name":"x"}`, 400, "unknown key"},
 		{"repeated key", "PUT", "/profiles/p", yaml, "name: a\nname: b\n", 400, "line 2: the key \"name\" is there twice"},
 		{"anchor", "PUT", "/profiles/p", yaml, "name: &a x\n", 400, "anchors"},
