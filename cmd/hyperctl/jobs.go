@@ -271,11 +271,7 @@ func (c *ctl) jobsText(file string, spec client.Spec) ([]byte, error) {
 	if file == "" {
 		return json.Marshal(spec)
 	}
-	text, err := c.readFile(file)
-	if err != nil {
-		return client.Submitted{}, err
-	}
-	return d.SubmitFile(ctx, text, "application/yaml") // JSON is YAML
+	return c.readFile(file)
 }
 
 // readFile reads what a --file flag names; - is standard input.

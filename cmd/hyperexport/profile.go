@@ -3,7 +3,7 @@ package main
 import (
 	"path/filepath"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
@@ -11,7 +11,8 @@ import (
 )
 
 // profileFlags are those of profiles and of what only a profile or a job says.
-func profileFlags(f *pflag.FlagSet, e *export) {
+func profileFlags(cmd *cobra.Command, e *export) {
+	f := cmd.Flags()
 	f.StringVarP(&e.spec.Profile, "profile", "p", "", "named defaults (ID.yaml of --profile-dir or "+profile.DefaultDir+"); flags given beside it win")
 	f.StringVar(&e.profileDir, "profile-dir", "", "directory with profiles, looked at before "+profile.DefaultDir)
 	f.Var((*rateFlag)(&e.spec.BandwidthLimit), "bandwidth-limit", "bytes read from vSphere per second and VM: 50MB, 50MiB, a number, unlimited")

@@ -64,7 +64,7 @@ where it stopped.
 	f.StringArrayVar(&e.spec.ExcludeDisks, "exclude-disk", nil, "disk to leave out, by key or label; repeat for several")
 	f.BoolVar(&e.spec.PowerOff, "power-off", false, "allow a running VM to be powered off instead of a snapshot")
 	f.StringVar(&e.spec.Name, "name", "", "name of the output (one VM only; default: the VM's name)")
-	profileFlags(f, e)
+	profileFlags(c, e)
 	f.IntVar(&e.parallel, "parallel", 2, "VMs at once")
 	f.StringVar(&e.stateDir, "state-dir", "", "where the state for resuming is kept (default DIR/.hyperexport)")
 	for flag, values := range map[string][]string{

@@ -120,6 +120,22 @@ func TestBandwidthChangesWhileRunning(t *testing.T) {
 	b.clean()
 }
 
+// TestCancelOfSlowJob: whoever waits for a limit is still reached by a cancel.
+func TestCancelOfSlowJob(t *testing.T) {
+	b := newBench(t, vcsim.Options{VMs: []vcsim.VM{noisy("a", 8<<20)}})
+	for _, transport := range []string{"range", "nfc"} {
+		id := b.submit(job.Spec{VMPath: "/DC/vm/a", Format: "raw", Transport: transport, BandwidthLimit: "1KB"})
+		b.limitedBy(id, "bandwidth (job)")
+		if _, err := b.Service.Cancel(t.Context(), b.user, id, "too slow"); err != nil {
+			t.Fatal(err)
+		}
+		if j := b.wait(id); j.State != job.Cancelled {
+			t.Errorf("%s: %s", transport, j.State)
+		}
+		b.clean()
+	}
+}
+
 // TestBandwidthOfNode: the configuration has a limit, windows, and words for what
 // is wrong with them.
 func TestBandwidthOfNode(t *testing.T) {

@@ -33,7 +33,7 @@ type bench struct {
 	user  tenant.Principal
 }
 
-func newBench(t *testing.T, o vcsim.Options) *bench {
+func newBench(t *testing.T, o vcsim.Options, change ...func(*EngineConfig)) *bench {
 	t.Helper()
 	sim, err := vcsim.Start(t.Context(), o)
 	if err != nil {
@@ -50,8 +50,12 @@ func newBench(t *testing.T, o vcsim.Options) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Engine, err = NewEngine(t.Context(), EngineConfig{StateDir: b.state, Roots: []string{b.root}, Workers: 2, Profiles: []string{"../../examples/profiles"},
-		Providers: map[string]provider.Provider{"vsphere": p}, Log: log})
+	c := EngineConfig{StateDir: b.state, Roots: []string{b.root}, Workers: 2, Profiles: []string{"../../examples/profiles"},
+		Providers: map[string]provider.Provider{"vsphere": p}, Log: log}
+	for _, f := range change {
+		f(&c)
+	}
+	b.Engine, err = NewEngine(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

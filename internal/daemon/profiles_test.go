@@ -1,13 +1,16 @@
 package daemon
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hypersdk/hypersdk/internal/artifact"
+	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere/vcsim"
 )
@@ -59,6 +62,44 @@ func TestManifests(t *testing.T) {
 				run(t, "sh", "-c", "cd "+dir+" && sha256sum --strict -c SHA256SUMS")
 			}
 		})
+	}
+}
+
+// marks counts the checkpoints that runs leave.
+type marks struct {
+	dispatch.Runner
+	appended atomic.Int64
+}
+
+func (m *marks) Run(ctx context.Context, t dispatch.Task) (job.Outcome, error) {
+	t.Checkpoints = counted{t.Checkpoints, &m.appended}
+	return m.Runner.Run(ctx, t)
+}
+
+type counted struct {
+	dispatch.Checkpoints
+	appended *atomic.Int64
+}
+
+func (c counted) Append(ctx context.Context, disk string, offset int64, digest, record []byte) error {
+	c.appended.Add(1)
+	return c.Checkpoints.Append(ctx, disk, offset, digest, record)
+}
+
+// TestCheckpointsAreASwitch: enable_checkpoints: false leaves none.
+func TestCheckpointsAreASwitch(t *testing.T) {
+	m := &marks{}
+	b := newBench(t, vcsim.Options{VMs: []vcsim.VM{noisy("a", 66<<20)}}, func(c *EngineConfig) {
+		c.Wrap = func(next dispatch.Runner) dispatch.Runner { m.Runner = next; return m }
+	})
+	no := false
+	b.export(job.Spec{VMPath: "/DC/vm/a", Format: "raw", Verify: "none", OutputPath: "with"})
+	if m.appended.Swap(0) == 0 {
+		t.Error("there are no checkpoints by default")
+	}
+	b.export(job.Spec{VMPath: "/DC/vm/a", Format: "raw", Verify: "none", OutputPath: "without", EnableCheckpoints: &no})
+	if n := m.appended.Load(); n != 0 {
+		t.Errorf("%d checkpoints in spite of enable_checkpoints: false", n)
 	}
 }
 
