@@ -81,6 +81,7 @@ type Chain struct {
 	own    bucket
 	turn   turn
 	waited [levels]atomic.Int64 // nanoseconds since Holds looked last
+	at     atomic.Int32         // level of the wait that goes on
 	left   sync.Once
 }
 
@@ -128,6 +129,7 @@ func (c *Chain) waitTurn(ctx context.Context, n int) error {
 		return err
 	}
 	defer c.turn.leave()
+	c.at.Store(int32(Job))
 	r, delay := c.own.reserve(n)
 	if err := sleep(ctx, delay); err != nil {
 		c.own.giveBack(r)
@@ -140,6 +142,10 @@ func (c *Chain) waitTurn(ctx context.Context, n int) error {
 // waitShared waits for the limits of the tenant and of the node together.
 func (c *Chain) waitShared(ctx context.Context, n int) error {
 	begin := time.Now()
+	c.at.Store(int32(Tenant))
+	if r, _ := c.shared.look(); r == 0 {
+		c.at.Store(int32(Global))
+	}
 	if err := c.shared.turn.take(ctx); err != nil {
 		return err
 	}
@@ -194,13 +200,18 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Holds tells which level held the job up most since it was asked last, and for
-// how long; with several readers that may be longer than the time that passed.
-func (c *Chain) Holds() (level Level, waited time.Duration) {
+// Holds tells which level held the job up for a quarter or more of the time that
+// has passed since it was asked last: the one that did most, or, if a wait takes
+// longer than that, the one of that wait. ok is false if none did.
+func (c *Chain) Holds(passed time.Duration) (level Level, ok bool) {
+	var most time.Duration
 	for l := range c.waited {
-		if d := time.Duration(c.waited[l].Swap(0)); d > waited {
-			level, waited = Level(l), d
+		if d := time.Duration(c.waited[l].Swap(0)); d > most {
+			level, most = Level(l), d
 		}
 	}
-	return level, waited
+	if most == 0 && len(c.turn) > 0 {
+		return Level(c.at.Load()), true
+	}
+	return level, most > 0 && most*4 >= passed
 }

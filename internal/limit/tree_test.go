@@ -60,8 +60,11 @@ func TestRateHolds(t *testing.T) {
 				c.SetJob(p)
 				bytes := int(p.Rate) * 3
 				within5(t, pass(t, c, bytes, readers), bytes, float64(p.Rate))
-				if level, waited := c.Holds(); level != Job || waited < 2*time.Second {
-					t.Errorf("held by %s for %s", level, waited)
+				if level, ok := c.Holds(3 * time.Second); level != Job || !ok {
+					t.Errorf("held by %s: %v", level, ok)
+				}
+				if level, ok := c.Holds(3 * time.Second); ok {
+					t.Errorf("at rest it is held by %s", level)
 				}
 			})
 		}
@@ -93,8 +96,8 @@ func TestLevels(t *testing.T) {
 					chain.SetTenant(plan(t, c.tenant))
 					took := pass(t, chain, 4e6, 2)
 					within5(t, took, 8e6, c.want)
-					if level, _ := chain.Holds(); level != c.level && c.name != "all the same" {
-						t.Errorf("%s: held by %s", c.name, level)
+					if level, ok := chain.Holds(took); (level != c.level || !ok) && c.name != "all the same" {
+						t.Errorf("%s: held by %s: %v", c.name, level, ok)
 					}
 				})
 			}
@@ -208,6 +211,36 @@ func TestChangeWhileWaiting(t *testing.T) {
 		if took := pass(t, c, 1e9, 8); took < 900*time.Millisecond || took > 2*time.Second {
 			t.Errorf("lifted: it took %s, not 1s", took)
 		}
+	})
+}
+
+// TestHoldsWhileWaiting: who waits for many others of its tenant says so all the
+// time, although each turn comes seldom.
+func TestHoldsWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		tree := NewTree(Plan{})
+		var all sync.WaitGroup
+		chains := make([]*Chain, 40) // a turn every two seconds
+		for i := range chains {
+			chains[i] = tree.Join("t")
+			defer chains[i].Leave()
+			chains[i].SetTenant(plan(t, "1MB"))
+			all.Go(func() {
+				for chains[i].Wait(ctx, 64<<10) == nil {
+				}
+			})
+		}
+		time.Sleep(10 * time.Second)
+		chains[7].Holds(10 * time.Second)
+		for range 20 {
+			time.Sleep(500 * time.Millisecond)
+			if level, ok := chains[7].Holds(500 * time.Millisecond); level != Tenant || !ok {
+				t.Errorf("held by %s: %v", level, ok)
+			}
+		}
+		all.Wait()
 	})
 }
 

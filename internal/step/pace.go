@@ -38,17 +38,16 @@ func (p *pace) wait(ctx context.Context, n int) error {
 	return p.chain.Wait(ctx, n)
 }
 
-// limitedBy says which limit holds the run up: one that took a quarter of some
-// reader's time since it was asked last. Asked too soon it says the same again.
+// limitedBy says which limit holds the run up. Asked again too soon to tell, it says
+// the same.
 func (p *pace) limitedBy(now time.Time) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.chain == nil || now.Sub(p.looked) < meterTick/4 {
 		return p.held
 	}
-	level, waited := p.chain.Holds()
 	p.held = ""
-	if waited*4 > now.Sub(p.looked) {
+	if level, ok := p.chain.Holds(now.Sub(p.looked)); ok {
 		p.held = "bandwidth (" + level.String() + ")"
 	}
 	p.looked = now
