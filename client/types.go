@@ -25,6 +25,14 @@ type Spec struct {
 	Timeout        string            `json:"timeout,omitempty"` // Go duration
 	NotBefore      *time.Time        `json:"not_before,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
+
+	Profile           string   `json:"profile,omitempty"`            // named defaults for what is left out here
+	ProfileDigest     string   `json:"profile_digest,omitempty"`     // given: the profile must still be that
+	BandwidthLimit    string   `json:"bandwidth_limit,omitempty"`    // 50MB: bytes per second
+	BandwidthWindows  []string `json:"bandwidth_windows,omitempty"`  // Mon-Fri 08:00-18:00 = 50MB
+	EnableCheckpoints *bool    `json:"enable_checkpoints,omitempty"` // default true
+	VerifyChecksum    *bool    `json:"verify_checksum,omitempty"`    // true: verify full, false: none
+	GenerateManifest  *bool    `json:"generate_manifest,omitempty"`
 }
 
 // State of a job.

@@ -16,6 +16,8 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/limit"
+	"github.com/hypersdk/hypersdk/internal/profile"
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere"
 	"github.com/hypersdk/hypersdk/internal/secret"
 )
@@ -38,6 +40,13 @@ type Config struct {
 	Log               LogConfig     `yaml:"log"`
 	Auth              AuthConfig    `yaml:"auth"`
 	VSphere           VSphereConfig `yaml:"vsphere"`
+
+	ProfilesDir string `yaml:"profiles_dir"` // YAML files with named defaults for jobs
+
+	// BandwidthLimit is what all jobs of this node together may read from their
+	// sources in a second; BandwidthWindows are hours with another limit.
+	BandwidthLimit   string   `yaml:"bandwidth_limit"`
+	BandwidthWindows []string `yaml:"bandwidth_windows"`
 }
 
 // OutputConfig says where exports may go.
@@ -92,6 +101,9 @@ func DefaultConfig() Config {
 		Workers:  max(2, runtime.GOMAXPROCS(0)),
 		Queue:    defaultQueue(),
 		Log:      LogConfig{Level: "info", Format: "json"},
+
+		ProfilesDir:    profile.DefaultDir,
+		BandwidthLimit: "unlimited",
 	}
 }
 
@@ -197,10 +209,17 @@ func (c *Config) check() error {
 	if !filepath.IsAbs(c.StateDir) {
 		wrong = append(wrong, fmt.Sprintf("state_dir: %q is not an absolute path", c.StateDir))
 	}
+	if _, err := c.bandwidth(); err != nil {
+		wrong = append(wrong, "bandwidth: "+fault.As(err).Msg)
+	}
 	if len(wrong) == 0 {
 		return nil
 	}
 	return fault.New(fault.Invalid, "HX-CONF-003", "the configuration is not valid: "+strings.Join(wrong, "; "), "correct these keys")
+}
+
+func (c *Config) bandwidth() (limit.Plan, error) {
+	return limit.ParsePlan(c.BandwidthLimit, c.BandwidthWindows)
 }
 
 // Complete reads the password's file, fills what is empty from the GOVC_*

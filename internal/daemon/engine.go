@@ -18,7 +18,9 @@ import (
 	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/limit"
 	"github.com/hypersdk/hypersdk/internal/node"
+	"github.com/hypersdk/hypersdk/internal/profile"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -42,6 +44,8 @@ type EngineConfig struct {
 	Providers map[string]provider.Provider // the engine closes them
 	Policy    admission.Policy             // who starts next; zero values: its defaults
 	Log       *slog.Logger
+	Profiles  []string   // directories with profiles; the earlier one counts
+	Bandwidth limit.Plan // of all jobs of this node together
 
 	Service  service.Hooks
 	Dispatch dispatch.Hooks
@@ -60,6 +64,7 @@ type Engine struct {
 	url        string // of the API, for the list of nodes; set before Run
 	providers  map[string]provider.Provider
 	key        ed25519.PrivateKey
+	limits     *limit.Tree
 }
 
 // NewEngine opens the state directory and puts the parts together. Nothing runs
@@ -86,10 +91,11 @@ func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{store: st, providers: c.Providers, key: key}
+	e := &Engine{store: st, providers: c.Providers, key: key, limits: limit.NewTree(c.Bandwidth)}
 	export := &step.Export{
 		Providers: c.Providers, Outputs: outputs(c.Roots), Key: key,
 		Tool: "hypervisord " + version.String(), Log: c.Log,
+		Limits: e.limits, Bandwidth: st,
 	}
 	var runner dispatch.Runner = export
 	if c.Wrap != nil {
@@ -100,7 +106,7 @@ func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
 		Node: id, Workers: c.Workers, Lease: lease, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
 	})
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
-	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Nodes: st, Hooks: c.Service})
+	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Nodes: st, Files: profile.NewDirs(c.Profiles...), Hooks: c.Service})
 	e.node, err = e.member(id, beat, c.Log)
 	return e, err
 }

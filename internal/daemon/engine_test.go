@@ -26,13 +26,14 @@ import (
 // bench is an engine on a simulated vCenter.
 type bench struct {
 	*Engine
-	t    *testing.T
-	sim  *vcsim.Server
-	root string // of the outputs
-	user tenant.Principal
+	t     *testing.T
+	sim   *vcsim.Server
+	root  string // of the outputs
+	state string // directory
+	user  tenant.Principal
 }
 
-func newBench(t *testing.T, o vcsim.Options) *bench {
+func newBench(t *testing.T, o vcsim.Options, change ...func(*EngineConfig)) *bench {
 	t.Helper()
 	sim, err := vcsim.Start(t.Context(), o)
 	if err != nil {
@@ -43,14 +44,18 @@ func newBench(t *testing.T, o vcsim.Options) *bench {
 			t.Error(err)
 		}
 	})
-	b := &bench{t: t, sim: sim, root: t.TempDir(), user: tenant.NewPrincipal(tenant.Default, "test", tenant.All()...)}
+	b := &bench{t: t, sim: sim, root: t.TempDir(), state: t.TempDir(), user: tenant.NewPrincipal(tenant.Default, "test", tenant.All()...)}
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	p, err := vsphere.New(vsphere.Config{URL: sim.URL().String(), Username: sim.Username(), Password: secret.New(sim.Password()), Thumbprint: sim.Thumbprint()}, log, vsphere.Observer{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Engine, err = NewEngine(t.Context(), EngineConfig{StateDir: t.TempDir(), Roots: []string{b.root}, Workers: 2,
-		Providers: map[string]provider.Provider{"vsphere": p}, Log: log})
+	c := EngineConfig{StateDir: b.state, Roots: []string{b.root}, Workers: 2, Profiles: []string{"../../examples/profiles"},
+		Providers: map[string]provider.Provider{"vsphere": p}, Log: log}
+	for _, f := range change {
+		f(&c)
+	}
+	b.Engine, err = NewEngine(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,14 @@ type Spec struct {
 	Timeout        string            `json:"timeout,omitempty"`      // Go duration; none by default
 	NotBefore      *time.Time        `json:"not_before,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
+
+	Profile           string    `json:"profile,omitempty"`            // named defaults; the merged spec is what is kept
+	ProfileDigest     string    `json:"profile_digest,omitempty"`     // of the profile as it was; given: the profile must still be that
+	BandwidthLimit    Bandwidth `json:"bandwidth_limit,omitempty"`    // "50MB": bytes per second read from the source
+	BandwidthWindows  []string  `json:"bandwidth_windows,omitempty"`  // "Mon-Fri 08:00-18:00 = 50MB"
+	EnableCheckpoints *bool     `json:"enable_checkpoints,omitempty"` // default true; false: an interrupted disk is read again from its start
+	VerifyChecksum    *bool     `json:"verify_checksum,omitempty"`    // true: verify full, false: verify none
+	GenerateManifest  *bool     `json:"generate_manifest,omitempty"`  // ova, ovf: default true (.mf); others: default false (SHA256SUMS)
 }
 
 // Job is one submitted job as the store keeps it.

@@ -13,6 +13,9 @@ func (s Spec) WithDefaults() Spec {
 	s.Provider = cmp.Or(s.Provider, "vsphere")
 	s.Format = cmp.Or(s.Format, "ova")
 	s.Priority = cmp.Or(s.Priority, Normal)
+	if s.VerifyChecksum != nil && !*s.VerifyChecksum {
+		s.Verify = cmp.Or(s.Verify, "none")
+	}
 	s.Verify = cmp.Or(s.Verify, "full")
 	s.Transport = cmp.Or(s.Transport, "auto")
 	s.MaxAttempts = cmp.Or(s.MaxAttempts, DefaultMaxAttempts)

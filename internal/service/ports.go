@@ -39,6 +39,7 @@ type Reader interface {
 	// Backlog counts the jobs by state and tells since when the oldest job that
 	// could run waits (zero: none does).
 	Backlog(ctx context.Context) (byState map[job.State]int64, oldest time.Time, err error)
+	ProfileReader
 }
 
 // Tx changes one tenant's data within a transaction.
@@ -59,6 +60,8 @@ type Tx interface {
 	Replay(key string) (digest, answer []byte, found bool, err error)
 	// Remember stores the answer to a request under its idempotency key.
 	Remember(key string, digest, answer []byte) error
+	ProfileTx
+	BandwidthTx
 }
 
 // Validator checks what only the executor of a job knows (the provider exists,

@@ -16,6 +16,7 @@ type Deps struct {
 	Feed      Feed
 	Pool      Pool             // nil: no workers here
 	Nodes     Nodes            // nil: no list of nodes
+	Files     ProfileFiles     // nil: no profiles but the tenants' own
 	Hooks     Hooks            // observers
 	Now       func() time.Time // nil: time.Now
 }

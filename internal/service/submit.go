@@ -58,6 +58,9 @@ func (s *Service) Submit(ctx context.Context, p tenant.Principal, specs []job.Sp
 	}
 	fresh, err := s.prepare(ctx, scope, specs)
 	if err != nil {
+		if old, found := s.answered(ctx, scope, o.IdempotencyKey, digest); found {
+			return s.reload(ctx, scope, old) // what it names, such as a profile, may have gone since
+		}
 		return fresh, err
 	}
 	result, err := s.insert(ctx, scope, fresh, o.IdempotencyKey, digest)
@@ -82,9 +85,12 @@ func (s *Service) prepare(ctx context.Context, scope tenant.Scope, specs []job.S
 		r     SubmitResult
 		first error
 	)
+	known := s.profilesOf(ctx, scope)
 	for i, spec := range specs {
-		spec = spec.WithDefaults()
-		err := spec.Validate(s.deps.Now())
+		spec, err := known.merge(spec)
+		if err == nil {
+			err = spec.Validate(s.deps.Now())
+		}
 		if err == nil {
 			err = s.deps.Validator.Validate(ctx, spec)
 		}
@@ -153,6 +159,18 @@ func (s *Service) insert(ctx context.Context, scope tenant.Scope, fresh SubmitRe
 		return tx.Remember(key, digest, body)
 	})
 	return result, err
+}
+
+// answered looks for the answer that the key got before.
+func (s *Service) answered(ctx context.Context, scope tenant.Scope, key string, digest []byte) (old SubmitResult, found bool) {
+	if key == "" {
+		return SubmitResult{}, false
+	}
+	err := s.store.Update(ctx, scope, func(tx Tx) (err error) {
+		old, found, err = replay(tx, key, digest)
+		return err
+	})
+	return old, found && err == nil
 }
 
 // replay returns the earlier answer under the key. Kind Unprocessable if it was

@@ -17,6 +17,7 @@ const (
 // meter turns counters into progress reports.
 type meter struct {
 	report func(job.Progress)
+	pace   pace
 
 	mu    sync.Mutex
 	name  string
@@ -148,6 +149,8 @@ func (m *meter) tell(now time.Time) {
 		p.BytesZero += d.n.Zero.Load()
 		p.Disks = append(p.Disks, d.DiskProgress)
 	}
+	p.BytesTransfer = m.pace.bytes.Load()
+	p.LimitedBy = m.pace.limitedBy(now)
 	p.Rate = m.rate.update(now, p.BytesRead)
 	p.ETA = eta(p.BytesTotal-p.BytesRead, p.Rate)
 	if p.BytesTotal > 0 {

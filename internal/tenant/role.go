@@ -18,9 +18,9 @@ var roles = [...]struct {
 	role Role
 	adds []Permission
 }{
-	{Viewer, []Permission{JobRead, VMRead}},
+	{Viewer, []Permission{JobRead, VMRead, ProfileRead}},
 	{Operator, []Permission{JobSubmit, JobCancel, JobUpdate}},
-	{Admin, []Permission{TenantRead, KeyRead, KeyWrite}},
+	{Admin, []Permission{TenantRead, KeyRead, KeyWrite, ProfileWrite}},
 	{Platform, []Permission{PlatformRead, PlatformWrite}},
 }
 

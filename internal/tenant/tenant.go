@@ -23,12 +23,15 @@ const (
 	JobRead   Permission = "job:read"
 	JobSubmit Permission = "job:submit"
 	JobCancel Permission = "job:cancel"
-	JobUpdate Permission = "job:update" // pause, resume, retry, change the priority
+	JobUpdate Permission = "job:update" // pause, resume, retry, change the priority or the bandwidth
 	VMRead    Permission = "vm:read"
 
 	KeyRead    Permission = "key:read"    // list the tenant's API keys
 	KeyWrite   Permission = "key:write"   // make, rotate and revoke them
 	TenantRead Permission = "tenant:read" // the own tenant's limits and usage
+
+	ProfileRead  Permission = "profile:read"
+	ProfileWrite Permission = "profile:write"
 
 	PlatformRead  Permission = "platform:read"  // limits, keys and usage of every tenant
 	PlatformWrite Permission = "platform:write" // make, change and delete tenants, and keys for them

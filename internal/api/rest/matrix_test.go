@@ -17,29 +17,35 @@ import (
 // same four of another tenant; and to nobody. Where a stranger gets 403 it is
 // for want of the permission, whatever the object.
 var matrix = map[string]string{
-	"submit_jobs":  "403 202 202 202 | 403 202 202 202 | 401",
-	"query_jobs":   "200 200 200 200 | 200 200 200 200 | 401",
-	"list_jobs":    "200 200 200 200 | 200 200 200 200 | 401",
-	"get_job":      "200 200 200 200 | 404 404 404 404 | 401",
-	"get_receipt":  "409 409 409 409 | 404 404 404 404 | 401", // it has not completed
-	"job_events":   "200 200 200 200 | 404 404 404 404 | 401",
-	"cancel_job":   "403 200 200 200 | 403 404 404 404 | 401",
-	"cancel_jobs":  "403 200 200 200 | 403 200 200 200 | 401", // each job has its own error
-	"explain_job":  "200 200 200 200 | 404 404 404 404 | 401",
-	"update_job":   "403 409 409 409 | 403 404 404 404 | 401", // it has ended
-	"pause_job":    "403 409 409 409 | 403 404 404 404 | 401",
-	"resume_job":   "403 409 409 409 | 403 404 404 404 | 401",
-	"retry_job":    "403 200 200 200 | 403 404 404 404 | 401",
-	"bulk_jobs":    "403 200 200 200 | 403 200 200 200 | 401",
-	"list_nodes":   "200 200 200 200 | 200 200 200 200 | 401",
-	"list_vms":     "200 200 200 200 | 200 200 200 200 | 401",
-	"get_vm":       "200 200 200 200 | 200 200 200 200 | 401",
-	"get_status":   "200 200 200 200 | 200 200 200 200 | 401",
-	"list_keys":    "403 403 200 200 | 403 403 200 200 | 401",
-	"create_key":   "403 403 201 201 | 403 403 201 201 | 401",
-	"revoke_key":   "403 403 200 200 | 403 403 404 404 | 401",
-	"rotate_key":   "403 403 201 201 | 403 403 404 404 | 401",
-	"list_tenants": "403 403 200 200 | 403 403 200 200 | 401",
+	"submit_jobs":       "403 202 202 202 | 403 202 202 202 | 401",
+	"query_jobs":        "200 200 200 200 | 200 200 200 200 | 401",
+	"list_jobs":         "200 200 200 200 | 200 200 200 200 | 401",
+	"get_job":           "200 200 200 200 | 404 404 404 404 | 401",
+	"get_receipt":       "409 409 409 409 | 404 404 404 404 | 401", // it has not completed
+	"job_events":        "200 200 200 200 | 404 404 404 404 | 401",
+	"cancel_job":        "403 200 200 200 | 403 404 404 404 | 401",
+	"cancel_jobs":       "403 200 200 200 | 403 200 200 200 | 401", // each job has its own error
+	"explain_job":       "200 200 200 200 | 404 404 404 404 | 401",
+	"update_job":        "403 409 409 409 | 403 404 404 404 | 401", // it has ended
+	"pause_job":         "403 409 409 409 | 403 404 404 404 | 401",
+	"resume_job":        "403 409 409 409 | 403 404 404 404 | 401",
+	"retry_job":         "403 200 200 200 | 403 404 404 404 | 401",
+	"bulk_jobs":         "403 200 200 200 | 403 200 200 200 | 401",
+	"set_job_bandwidth": "403 409 409 409 | 403 404 404 404 | 401", // it has ended
+	"list_profiles":     "200 200 200 200 | 200 200 200 200 | 401",
+	"get_profile":       "200 200 200 200 | 404 404 404 404 | 401",
+	"put_profile":       "403 403 200 200 | 403 403 200 200 | 401", // a stranger's becomes its own
+	"delete_profile":    "403 403 200 200 | 403 403 404 404 | 401",
+	"render_profile":    "200 200 200 200 | 404 404 404 404 | 401",
+	"list_nodes":        "200 200 200 200 | 200 200 200 200 | 401",
+	"list_vms":          "200 200 200 200 | 200 200 200 200 | 401",
+	"get_vm":            "200 200 200 200 | 200 200 200 200 | 401",
+	"get_status":        "200 200 200 200 | 200 200 200 200 | 401",
+	"list_keys":         "403 403 200 200 | 403 403 200 200 | 401",
+	"create_key":        "403 403 201 201 | 403 403 201 201 | 401",
+	"revoke_key":        "403 403 200 200 | 403 403 404 404 | 401",
+	"rotate_key":        "403 403 201 201 | 403 403 404 404 | 401",
+	"list_tenants":      "403 403 200 200 | 403 403 200 200 | 401",
 
 	"list_tenant_keys":  "403 403 200 200 | 404 404 404 200 | 401",
 	"create_tenant_key": "403 403 201 201 | 404 404 404 201 | 401",
@@ -110,7 +116,7 @@ func (w *world) cell(name, method, path string, column int, want string) {
 	if fmt.Sprint(got.status) != want {
 		w.t.Errorf("%s by %s: %d, want %s: %s", name, caller, got.status, want, got.body)
 	}
-	if column >= 4 && role != tenant.Platform && name != "cancel_jobs" && got.status < 300 {
+	if column >= 4 && role != tenant.Platform && name != "cancel_jobs" && name != "put_profile" && got.status < 300 {
 		for _, id := range []string{own.job, own.key, `"` + string(own.tenant) + `"`} {
 			if strings.Contains(got.body, id) {
 				w.t.Errorf("%s shows %s to %s: %s", name, id, caller, got.body)
@@ -137,13 +143,15 @@ func (w *world) tenant(id string, role tenant.Role) objects {
 	o.job = r.Jobs[0].ID
 	_, err = w.svc.Cancel(ctx, us, o.job, "") // its stream ends
 	must(w.t, err)
+	_, err = w.svc.PutProfile(ctx, us, string(o.tenant), []byte("defaults: {format: raw}"), "application/yaml")
+	must(w.t, err)
 	return o
 }
 
 func (o objects) path(name, template string) string {
 	id := o.job
 	switch {
-	case strings.HasPrefix(template, "/tenants/"):
+	case strings.HasPrefix(template, "/tenants/"), strings.HasPrefix(template, "/profiles/"):
 		id = string(o.tenant)
 	case strings.HasPrefix(template, "/keys/"):
 		id = o.key
@@ -157,7 +165,11 @@ func (o objects) body(name string) string {
 	switch name {
 	case "submit_jobs":
 		return spec
-	case "query_jobs", "rotate_key":
+	case "set_job_bandwidth":
+		return `{"bandwidth_limit":"20MB"}`
+	case "put_profile":
+		return `{"defaults":{"format":"ova"}}`
+	case "query_jobs", "rotate_key", "render_profile":
 		return "{}"
 	case "update_job":
 		return `{"priority":"high"}`

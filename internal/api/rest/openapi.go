@@ -71,6 +71,7 @@ func newRegistry() huma.Registry {
 	r.RegisterTypeAlias(reflect.TypeFor[job.State](), reflect.TypeFor[stateSchema]())
 	r.RegisterTypeAlias(reflect.TypeFor[job.Priority](), reflect.TypeFor[prioritySchema]())
 	r.RegisterTypeAlias(reflect.TypeFor[tenant.Role](), reflect.TypeFor[roleSchema]())
+	r.RegisterTypeAlias(reflect.TypeFor[job.Bandwidth](), reflect.TypeFor[bandwidthSchema]())
 	return r
 }
 
@@ -93,6 +94,16 @@ func (roleSchema) Schema(huma.Registry) *huma.Schema {
 		s.Enum = append(s.Enum, string(r))
 	}
 	return s
+}
+
+type bandwidthSchema string
+
+// Schema describes a rate: a text, or a number of bytes per second.
+func (bandwidthSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Description: "Bytes per second: 50MB, 50MiB, a number, or unlimited",
+		OneOf:       []*huma.Schema{{Type: huma.TypeString}, {Type: huma.TypeInteger}},
+	}
 }
 
 func enum(names string) *huma.Schema {

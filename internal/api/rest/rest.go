@@ -80,6 +80,8 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeCancel()
 	a.routeUpdate()
 	a.routeExplain()
+	a.routeBandwidth()
+	a.routeProfiles()
 	a.routeEvents()
 	a.routeVMs()
 	a.routeKeys()

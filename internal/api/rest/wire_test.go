@@ -28,6 +28,7 @@ var wire = map[string]reflect.Type{
 	"APIKey": reflect.TypeFor[client.APIKey](), "KeyRequest": reflect.TypeFor[client.KeyRequest](), "NewKey": reflect.TypeFor[client.NewKey](),
 	"Tenant": reflect.TypeFor[client.Tenant](), "TenantChange": reflect.TypeFor[client.TenantChange](), "CreateTenantInputBody": reflect.TypeFor[client.TenantRequest](),
 	"UsageReport": reflect.TypeFor[client.UsageReport](), "UsageMonth": reflect.TypeFor[client.UsageMonth](),
+	"Profile": reflect.TypeFor[client.Profile](), "Rendered": reflect.TypeFor[client.Rendered](),
 	"Problem": reflect.TypeFor[client.Error](), "Item": reflect.TypeFor[client.Issue](),
 }
 

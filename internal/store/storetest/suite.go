@@ -15,6 +15,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/limit"
 	"github.com/hypersdk/hypersdk/internal/node"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
@@ -32,6 +33,7 @@ type Store interface {
 	node.Registry
 	service.Nodes
 	auth.Keys
+	Bandwidth(ctx context.Context, jobID string) (own, ofTenant limit.Plan, err error)
 }
 
 // Open makes an empty store that reads the given clock. The test's clean-up
@@ -77,6 +79,8 @@ func Run(t *testing.T, open Open) {
 		{"pages", testPages},
 		{"idempotency keys", testKeys},
 		{"the backlog", testBacklog},
+		{"profiles", testProfiles},
+		{"bandwidth", testBandwidth},
 		{"a commit wakes who waits", testFeed},
 		{"the list of nodes", testNodes},
 		{"any history agrees with the model", testModel},
