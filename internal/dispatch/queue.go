@@ -20,8 +20,8 @@ type Lease struct {
 // job has changed hands. What a call did is durable when it returns nil; an
 // error of kind Unavailable leaves it unknown.
 type Queue interface {
-	// Claim takes up to n pending jobs that may run now, by priority and then in
-	// the order of submission.
+	// Claim takes up to n pending jobs that may run now, in the order that package
+	// admission decides on.
 	Claim(ctx context.Context, node string, lease time.Duration, n int) ([]Lease, error)
 	// ClaimCleanup takes up to n jobs that are cancelling and that nobody has.
 	ClaimCleanup(ctx context.Context, node string, lease time.Duration, n int) ([]Lease, error)

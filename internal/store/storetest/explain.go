@@ -55,7 +55,7 @@ func testRemedies(w *world) {
 	for _, id := range []string{"ours", "theirs", "others"} {
 		r.scopes = append(r.scopes, scope(w.T, tenant.ID(id)))
 	}
-	for range 120 {
+	for range 80 {
 		r.round()
 	}
 	for _, want := range []admission.ActionKind{
