@@ -38,7 +38,8 @@ const (
 	KeyRevoked     Kind = "key.revoked"
 )
 
-// Event is one appended fact. Seq ascends over the whole log in commit order.
+// Event is one appended fact. Seq ascends in commit order: over the whole log, or,
+// where several nodes write it (PostgreSQL), over the events of each job.
 type Event struct {
 	Seq    int64     `json:"seq"`
 	JobID  string    `json:"job_id"` // empty: it is about no job

@@ -18,7 +18,7 @@ type Store interface {
 	// did is durable; when it returns fn's error, nothing of it happened. Any
 	// other error means that the outcome is unknown (kind Unavailable): ask
 	// again with the same idempotency key. fn must not block and must not keep
-	// tx.
+	// tx; it may run more than once, and only its last run counts.
 	Update(ctx context.Context, s tenant.Scope, fn func(tx Tx) error) error
 	Directory
 }

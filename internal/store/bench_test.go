@@ -11,6 +11,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/store"
+	"github.com/hypersdk/hypersdk/internal/store/pgtest"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
@@ -28,29 +29,51 @@ func benchScope(b *testing.B, id tenant.ID) tenant.Scope {
 func BenchmarkSubmit(b *testing.B) {
 	for _, clients := range []int{1, 16} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
-			s := open(b, store.Options{})
-			var n atomic.Int64
-			b.SetParallelism(max(1, clients/runtime.GOMAXPROCS(0)))
-			b.ResetTimer()
-			if clients == 1 {
-				for range b.N {
-					submitOne(b, s, n.Add(1))
-				}
-			} else {
-				b.RunParallel(func(pb *testing.PB) {
-					for pb.Next() {
-						submitOne(b, s, n.Add(1))
-					}
-				})
-			}
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+			benchSubmit(b, open(b, store.Options{}), clients)
 		})
 	}
+}
+
+func benchSubmit(b *testing.B, s *store.Store, clients int) {
+	b.Helper()
+	var n atomic.Int64
+	b.SetParallelism(max(1, clients/runtime.GOMAXPROCS(0)))
+	b.ResetTimer()
+	if clients == 1 {
+		for range b.N {
+			submitOne(b, s, n.Add(1))
+		}
+	} else {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				submitOne(b, s, n.Add(1))
+			}
+		})
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
 }
 
 func submitOne(b *testing.B, s *store.Store, n int64) {
 	if _, _, err := submit(b.Context(), s, fmt.Sprint(n)); err != nil {
 		b.Error(err)
+	}
+}
+
+// BenchmarkSubmitPostgres is the same on PostgreSQL.
+func BenchmarkSubmitPostgres(b *testing.B) {
+	server, err := pgtest.Start(b.Context(), "fsync=on")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		if err := server.Stop(); err != nil {
+			b.Error(err)
+		}
+	}()
+	for _, clients := range []int{1, 16} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
+			benchSubmit(b, postgres(b, server.URL(b), store.Options{}), clients)
+		})
 	}
 }
 

@@ -13,18 +13,19 @@ type dialect struct {
 	checkpoint string        // moves the log into the database; empty: the server does it
 	clock      string        // asks the database for its time in microseconds; empty: this machine's holds
 	patience   time.Duration // with one transaction; 0: a local file answers or fails
+	writers    int           // that work side by side
 	server     bool          // several nodes share it, and connections to it break
 }
 
 var (
-	sqliteDialect = dialect{begin: "BEGIN IMMEDIATE", checkpoint: "PRAGMA wal_checkpoint(PASSIVE)"}
+	sqliteDialect = dialect{begin: "BEGIN IMMEDIATE", checkpoint: "PRAGMA wal_checkpoint(PASSIVE)", writers: 1}
 	// The transactions of PostgreSQL are READ COMMITTED: what is read to be changed
 	// is locked (`/*! FOR UPDATE */`), so that the nodes wait for each other instead
 	// of undoing each other's work.
 	postgresDialect = dialect{
 		begin:    "BEGIN ISOLATION LEVEL READ COMMITTED",
 		clock:    "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
-		patience: 15 * time.Second, server: true,
+		patience: 15 * time.Second, writers: 4, server: true,
 	}
 )
 

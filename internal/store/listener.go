@@ -121,30 +121,30 @@ func (l *listener) next(ctx context.Context, conn *pgx.Conn) error {
 	return conn.Ping(ping)
 }
 
-// tell returns the function by which a writer tells the other nodes what its
-// last commit touched. It is a transaction of its own: NOTIFY makes the commits
-// of all nodes wait for each other, and there is nothing to wait for here.
-func (l *listener) tell(w *writer) func([]event.Topic) {
-	return func(topics []event.Topic) {
-		defer w.limit()()
-		seen := map[event.Topic]bool{}
-		payload := l.self
-		send := func() {
-			if err := w.exec(sqlNotify, payload); isLost(err) {
-				w.drop()
-			}
+// tell tells the other nodes what a writer's last commit touched. It is a
+// transaction of its own: NOTIFY makes the commits of all nodes wait for each
+// other, and there is nothing to wait for here.
+func (l *listener) tell(w *writer, topics []event.Topic) {
+	defer w.limit()()
+	seen := map[event.Topic]bool{}
+	payload := l.self
+	for _, t := range topics {
+		if seen[t] {
+			continue
 		}
-		for _, t := range topics {
-			if seen[t] {
-				continue
-			}
-			seen[t] = true
-			if len(payload)+1+len(t) > maxPayload {
-				send()
-				payload = l.self
-			}
-			payload += "\n" + string(t)
+		seen[t] = true
+		if len(payload)+1+len(t) > maxPayload {
+			w.say(payload)
+			payload = l.self
 		}
-		send()
+		payload += "\n" + string(t)
+	}
+	w.say(payload)
+}
+
+// say sends one notification. One that is lost costs the others a little time.
+func (w *writer) say(payload string) {
+	if err := w.exec(sqlNotify, payload); err != nil {
+		w.drop()
 	}
 }

@@ -128,7 +128,7 @@ func (s *Store) openSQLite(ctx context.Context, file string, mode Sync) error {
 	if s.read, err = openSQLite(file, mode, readers); err != nil {
 		return err
 	}
-	s.w, err = newWriter(ctx, sqliteDialect, s.write, s.clock, s.hub)
+	s.w, err = newWriter(ctx, sqliteDialect, s.write, s.clock, s.hub, nil)
 	return err
 }
 
@@ -140,7 +140,7 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	if o.Now == nil {
 		s.clock = newSharedClock()
 	}
-	s.write, s.read = openPostgres(c, 2, false), openPostgres(c, 2*readers, true)
+	s.write, s.read = openPostgres(c, max(2, postgresDialect.writers), false), openPostgres(c, 2*readers, true)
 	if err := migratePostgres(ctx, s.write); err != nil {
 		return err
 	}
@@ -151,13 +151,10 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 		}
 		s.clock.set(now)
 	}
-	if s.w, err = newWriter(ctx, postgresDialect, s.write, s.clock, s.hub); err != nil {
+	if s.ears, err = listen(ctx, c, s.hub, o.Log); err != nil {
 		return err
 	}
-	s.ears, err = listen(ctx, c, s.hub, o.Log)
-	if err == nil {
-		s.w.tell = s.ears.tell(s.w)
-	}
+	s.w, err = newWriter(ctx, postgresDialect, s.write, s.clock, s.hub, s.ears.tell)
 	return err
 }
 

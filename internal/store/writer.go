@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
@@ -31,7 +32,11 @@ const (
 	uniqueViolation = "23505" // SQLSTATE
 )
 
-// writer is the only one in this process who writes. Its goroutine gathers the
+// teller tells the other nodes what a commit of the writer touched.
+type teller func(w *writer, topics []event.Topic)
+
+// writer is the only one in this process who writes, alone or with twins where
+// the database takes changes side by side. Its goroutine gathers the
 // updates that came in while the last commit waited for the disk and commits them
 // together: one fsync for many. Each update runs in a savepoint of its own, so
 // that one that fails takes nothing of the others with it; all are answered after
@@ -47,8 +52,9 @@ type writer struct {
 	clock    clock
 	now      time.Time // of the transaction, if the database's clock holds
 	hub      *event.Hub
-	tell     func(topics []event.Topic) // tells the other nodes; nil: there are none
-	fatal    chan error                 // gets the error after which nothing is written any more
+	tell     teller     // tells the other nodes; nil: there are none
+	twins    []*writer  // take from the same requests, over connections of their own
+	fatal    chan error // gets the error after which nothing is written any more
 	dead     error
 	pending  int // statements since the last checkpoint
 	requests chan *request
@@ -73,16 +79,24 @@ const (
 	withdrawn
 )
 
-func newWriter(ctx context.Context, d dialect, db *sql.DB, c clock, hub *event.Hub) (*writer, error) {
+func newWriter(ctx context.Context, d dialect, db *sql.DB, c clock, hub *event.Hub, tell teller) (*writer, error) {
 	base := context.WithoutCancel(ctx)
 	w := &writer{
-		base: base, ctx: base, d: d, db: db, stmts: make(map[string]*sql.Stmt), clock: c, hub: hub,
+		base: base, ctx: base, d: d, db: db, stmts: make(map[string]*sql.Stmt), clock: c, hub: hub, tell: tell,
 		fatal: make(chan error, 1), requests: make(chan *request, maxBatch), done: make(chan struct{}),
 	}
 	if err := w.connect(); err != nil {
 		return nil, classify(err)
 	}
-	go w.run()
+	for range d.writers - 1 {
+		w.twins = append(w.twins, &writer{
+			base: base, ctx: base, d: d, db: db, stmts: make(map[string]*sql.Stmt), clock: c, hub: hub, tell: tell,
+			fatal: w.fatal, requests: w.requests, done: make(chan struct{}),
+		})
+	}
+	for _, t := range append(w.twins, w) {
+		go t.run()
+	}
 	return w, nil
 }
 
@@ -126,14 +140,17 @@ func (w *writer) close() error {
 		close(w.requests)
 	}
 	w.mu.Unlock()
-	<-w.done
-	if w.conn == nil {
-		return nil
+	var errs []error
+	for _, t := range append(w.twins, w) {
+		<-t.done
+		if t.conn == nil {
+			continue
+		}
+		if err := t.conn.Close(); !w.d.server { // which may be gone
+			errs = append(errs, err)
+		}
 	}
-	if err := w.conn.Close(); !w.d.server {
-		return err
-	}
-	return nil // the server may be gone
+	return errors.Join(errs...)
 }
 
 func (w *writer) run() {
@@ -153,7 +170,7 @@ func (w *writer) run() {
 			r.answer <- cmp.Or(result, r.err)
 		}
 		if w.tell != nil && len(touched) > 0 {
-			w.tell(touched)
+			w.tell(w, touched)
 		}
 		if w.pending >= checkpointEvery {
 			w.pending = 0
