@@ -25,6 +25,7 @@ const exports = 3
 type cluster struct {
 	*house // of the first daemon; its outputs are the cluster's
 	pg     *pgtest.Server
+	link   *link // between a and the database
 	a, b   *daemon
 	want   roots // of each VM
 }
@@ -46,9 +47,11 @@ func newCluster(t *testing.T, shared bool) *cluster {
 		vms = append(vms, vcsim.VM{Path: fmt.Sprint("dense-", i), On: true, Disks: []vcsim.Disk{dense(disk.CheckpointBytes+96*mib, 1)}})
 	}
 	h := newHouse(t, vcsim.Options{VMs: vms, LeaseTimeout: leaseTimeout})
-	h.store, h.workers = pg.URL(t), 2
-	c := &cluster{house: h, pg: pg}
+	database := pg.URL(t)
+	c := &cluster{house: h, pg: pg, link: newLink(t, database)}
 	second := *h
+	h.store, h.workers = c.link.url, 2
+	second.store, second.workers = database, 2
 	dir := t.TempDir()
 	second.state, second.config = filepath.Join(dir, "state"), filepath.Join(dir, "config.yaml")
 	if !shared {
@@ -206,6 +209,27 @@ func TestNodeStopped(t *testing.T) {
 	if c.events(c.b, id)["job.interrupted"] == 0 {
 		t.Errorf("job %s was not interrupted", id)
 	}
+	again := c.wait(c.a, c.submit(c.a, client.Spec{VMPath: "/DC/vm/dense-0", Format: "raw", OutputPath: "again"}))
+	c.proven(again)
+}
+
+// TestNodePartitioned: a node that is cut off from the database gives up what it
+// runs before the other one takes it over, and is back when the network is.
+func TestNodePartitioned(t *testing.T) {
+	c := newCluster(t, true)
+	id, all := c.running(c.a)
+	other := c.id(c.b)
+	c.link.cut()
+	cut := time.Now()
+	eventually(t, "the cut-off node to say that it is not ready", func() bool { return !c.a.isReady() })
+	eventually(t, "the other node to take the job over", func() bool {
+		j := c.get(c.b, id)
+		return j.Status == client.Completed || j.Node == other
+	})
+	t.Logf("taken over after %s (bar 30 s)", time.Since(cut).Round(time.Second))
+	c.link.heal()
+	c.finish(c.b, all)
+	eventually(t, "the node to be ready again", c.a.isReady)
 	again := c.wait(c.a, c.submit(c.a, client.Spec{VMPath: "/DC/vm/dense-0", Format: "raw", OutputPath: "again"}))
 	c.proven(again)
 }
