@@ -19,14 +19,19 @@ const maxProblems = 20
 type binder struct {
 	problems []string
 	more     int
+	columns  bool // say the column, too
 }
 
-func (b *binder) problemf(line int, path, format string, args ...any) {
+func (b *binder) problemf(at pos, path, format string, args ...any) {
 	if len(b.problems) == maxProblems {
 		b.more++
 		return
 	}
-	b.problems = append(b.problems, fmt.Sprintf("line %d: %.200s: %s", line, path, fmt.Sprintf(format, args...)))
+	where := fmt.Sprintf("line %d", at.line)
+	if b.columns {
+		where = at.String()
+	}
+	b.problems = append(b.problems, fmt.Sprintf("%s: %.200s: %s", where, path, fmt.Sprintf(format, args...)))
 }
 
 func (b *binder) err() error {
@@ -43,14 +48,20 @@ func (b *binder) err() error {
 // bindSpec fills a Spec by the json names of its fields.
 func (b *binder) bindSpec(n *node, where string, s *Spec) {
 	if n.kind != kindMap {
-		b.problemf(n.line, orBody(where), "must be a job (a mapping), not %s", n.kind)
+		b.problemf(n.pos, orBody(where), "must be a job (a mapping), not %s", n.kind)
 		return
 	}
 	if where != "" {
 		where += "."
 	}
+	if isWorkflow(n) || n.get("jobs") != nil {
+		b.bindWorkflow(n, where, s)
+		return
+	}
 	v := reflect.ValueOf(s).Elem()
 	names := fieldNames(v.Type())
+	delete(names, "jobs")
+	delete(names, "finally")
 	for _, p := range n.pairs {
 		i, ok := names[p.key]
 		switch {
@@ -59,7 +70,7 @@ func (b *binder) bindSpec(n *node, where string, s *Spec) {
 		case len(b.problems) == maxProblems: // a suggestion that nobody sees costs time
 			b.more++
 		default:
-			b.problemf(p.line, where+p.key, "unknown key%s", suggestion(p.key, names))
+			b.problemf(p.pos, where+p.key, "unknown key%s", suggestion(p.key, names))
 		}
 	}
 }
@@ -120,7 +131,7 @@ func (b *binder) expect(n *node, path string, want nodeKind) bool {
 	if want == kindString && (n.kind == kindNumber || n.kind == kindBool) {
 		hint = "; put it in quotes"
 	}
-	b.problemf(n.line, path, "must be %s, not %s%s", want, n.kind, hint)
+	b.problemf(n.pos, path, "must be %s, not %s%s", want, n.kind, hint)
 	return false
 }
 
@@ -130,7 +141,7 @@ func (b *binder) bindInt(n *node, path string, v reflect.Value) {
 	}
 	i, err := strconv.ParseInt(n.text, 10, 32)
 	if err != nil {
-		b.problemf(n.line, path, "must be a whole number of at most nine digits")
+		b.problemf(n.pos, path, "must be a whole number of at most nine digits")
 		return
 	}
 	v.SetInt(i)
@@ -142,7 +153,7 @@ func (b *binder) bindTime(n *node, path string, p **time.Time) {
 	}
 	t, err := time.Parse(time.RFC3339, n.text)
 	if err != nil {
-		b.problemf(n.line, path, "must be a time such as 2026-03-01T22:00:00Z")
+		b.problemf(n.pos, path, "must be a time such as 2026-03-01T22:00:00Z")
 		return
 	}
 	*p = timeRef(t)

@@ -28,6 +28,8 @@ type Spec struct {
 	Timeout        string            `json:"timeout,omitempty"`      // Go duration; none by default
 	NotBefore      *time.Time        `json:"not_before,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
+	Jobs           []Step            `json:"jobs,omitempty"`    // a workflow instead of an export: its steps
+	Finally        []Step            `json:"finally,omitempty"` // steps that run after all others, however those ended
 }
 
 // Job is one submitted job as the store keeps it.
@@ -51,6 +53,7 @@ type Job struct {
 	Error        *Failure        `json:"error,omitempty"`
 	CancelReason string          `json:"cancel_reason,omitempty"`
 	Artifacts    []Artifact      `json:"artifacts,omitempty"`
+	Steps        []StepState     `json:"steps,omitempty"` // of a workflow
 	Receipt      json.RawMessage `json:"receipt,omitempty"`
 }
 
