@@ -41,6 +41,7 @@ type Queue interface {
 	SaveToken(ctx context.Context, l Lease, token []byte) error
 	Ledger(l Lease) Ledger
 	Checkpoints(l Lease) Checkpoints
+	Steps(l Lease) Steps
 }
 
 // Orphans are remote objects of jobs that have ended: their clean-up did not get

@@ -11,7 +11,8 @@ import (
 // Kind names what happened.
 type Kind string
 
-// The kinds, one for each transition of the state table and one for the birth.
+// The kinds, one for each transition of the state table, one for the birth, and
+// those of the steps of a workflow.
 const (
 	Submitted   Kind = "job.submitted"
 	Started     Kind = "job.started"
@@ -21,6 +22,13 @@ const (
 	Completed   Kind = "job.completed"
 	Failed      Kind = "job.failed"
 	Cancelled   Kind = "job.cancelled"
+
+	StepStarted   Kind = "step.started"
+	StepRetrying  Kind = "step.retrying"
+	StepCompleted Kind = "step.completed"
+	StepFailed    Kind = "step.failed"
+	StepSkipped   Kind = "step.skipped"
+	StepCancelled Kind = "step.cancelled"
 )
 
 // Event is one appended fact. Seq ascends over the whole log in commit order.
@@ -38,7 +46,8 @@ type Event struct {
 type Data struct {
 	State     job.State    `json:"status"`         // the state after the event
 	From      job.State    `json:"from,omitempty"` // the state before
-	Attempt   int          `json:"attempt"`
+	Attempt   int          `json:"attempt"`        // of the job, or of the step
+	Step      string       `json:"step,omitempty"`
 	Node      string       `json:"node,omitempty"`
 	Reason    string       `json:"reason,omitempty"`
 	NotBefore *time.Time   `json:"not_before,omitempty"`

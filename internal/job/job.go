@@ -80,6 +80,11 @@ func FailureOf(err error) *Failure {
 	return &Failure{Kind: e.Kind.String(), Code: e.Code, Message: e.Msg, Fix: e.Fix}
 }
 
+// Err is the failure as an error again, with text in front of its message.
+func (f *Failure) Err(prefix string) *fault.Error {
+	return fault.New(fault.KindNamed(f.Kind), f.Code, prefix+f.Message, f.Fix)
+}
+
 // Artifact is a file that a step made.
 type Artifact struct {
 	Name   string `json:"name"`
