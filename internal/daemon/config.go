@@ -32,6 +32,8 @@ type Config struct {
 	Log      LogConfig     `yaml:"log"`
 	Auth     AuthConfig    `yaml:"auth"`
 	VSphere  VSphereConfig `yaml:"vsphere"`
+	S3       S3Config      `yaml:"s3"`
+	Webhooks WebhookConfig `yaml:"webhooks"`
 }
 
 // OutputConfig says where exports may go.
@@ -165,6 +167,7 @@ func (c *Config) check() error {
 	if c.Workers < 1 || c.Workers > 256 {
 		wrong = append(wrong, "workers: 1 to 256")
 	}
+	wrong = append(wrong, c.Webhooks.check()...)
 	for _, root := range c.Output.Roots {
 		if !filepath.IsAbs(root) {
 			wrong = append(wrong, fmt.Sprintf("output.roots: %q is not an absolute path", root))

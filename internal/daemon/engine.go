@@ -21,6 +21,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/service"
+	"github.com/hypersdk/hypersdk/internal/sink/s3"
 	"github.com/hypersdk/hypersdk/internal/step"
 	"github.com/hypersdk/hypersdk/internal/store"
 	"github.com/hypersdk/hypersdk/internal/version"
@@ -43,6 +44,7 @@ type EngineConfig struct {
 	Workers   int
 	Providers map[string]provider.Provider // the engine closes them
 	Log       *slog.Logger
+	Steps     StepsConfig // what the steps of workflows need
 
 	Service  service.Hooks
 	Dispatch dispatch.Hooks
@@ -58,6 +60,7 @@ type Engine struct {
 	dispatcher *dispatch.Dispatcher
 	janitor    *dispatch.Janitor
 	providers  map[string]provider.Provider
+	objects    *s3.Store // nil: none
 	key        ed25519.PrivateKey
 }
 
@@ -72,15 +75,12 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	e := &Engine{store: st, providers: c.Providers, key: key}
+	e := &Engine{store: st, providers: c.Providers, objects: c.Steps.S3, key: key}
 	export := &step.Export{
 		Providers: c.Providers, Outputs: outputs(c.Roots), Key: key,
 		Tool: "hypervisord " + version.String(), Log: c.Log,
 	}
-	var runner dispatch.Runner = export
-	if c.Wrap != nil {
-		runner = c.Wrap(export)
-	}
+	runner := c.steps(export)
 	host, err := os.Hostname()
 	if err != nil {
 		host = "local"
@@ -89,7 +89,7 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 		Node: host, Workers: c.Workers, Lease: lease, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
 	})
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
-	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Hooks: c.Service})
+	e.Service = service.New(st, service.Deps{Validator: runner, Feed: st, Pool: e.dispatcher, Hooks: c.Service})
 	return e, nil
 }
 
@@ -121,6 +121,12 @@ func (e *Engine) Close(ctx context.Context) error {
 
 // settle removes a remote object that an ended job left.
 func (e *Engine) settle(ctx context.Context, entry provider.LedgerEntry) error {
+	if entry.Provider == s3.Provider {
+		if e.objects == nil {
+			return fault.New(fault.NotFound, "HX-CONF-013", "the object store is not configured any more", "set s3.roots again")
+		}
+		return e.objects.Settle(ctx, entry)
+	}
 	p, err := e.provider(entry.Provider)
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ type run struct {
 	index       map[string]int // of the steps, by id
 	board       *board
 	log         *slog.Logger
-	finallyTime time.Duration // limits the steps of finally; 0: not
+	finallyTime time.Duration // after a cancel: limits the one attempt of each step of finally; 0: not
 
 	mu       sync.Mutex
 	states   []job.StepState

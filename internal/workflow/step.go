@@ -36,7 +36,7 @@ func (r *run) step(ctx context.Context, i int) error {
 			return context.Cause(ctx)
 		}
 		r.log.WarnContext(ctx, "a step failed", "step", s.ID, "attempt", r.attempt(i), "error", fault.Detail(err))
-		if !fault.KindOf(err).Retryable() || r.attempt(i) >= s.Attempts() {
+		if !fault.KindOf(err).Retryable() || r.finallyTime > 0 || r.attempt(i) >= s.Attempts() {
 			if cerr := r.clean(ctx, i, x); cerr != nil {
 				r.log.WarnContext(ctx, "the clean-up of a step failed; it is done again with the job", "step", s.ID, "error", fault.Detail(cerr))
 			}
@@ -113,9 +113,7 @@ func (r *run) execute(ctx context.Context, i int, x Executor) (o job.Outcome, er
 	if err != nil {
 		return o, err
 	}
-	if r.finallyTime > 0 && (limit == 0 || limit > r.finallyTime) {
-		limit = r.finallyTime
-	}
+	limit = r.limit(ctx, limit)
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	if limit > 0 {
@@ -132,6 +130,22 @@ func (r *run) execute(ctx context.Context, i int, x Executor) (o job.Outcome, er
 	return o, err
 }
 
+// limit shortens the time of a step after a cancel: those of finally must end
+// before the clean-up itself runs out of time.
+func (r *run) limit(ctx context.Context, d time.Duration) time.Duration {
+	if r.finallyTime == 0 {
+		return d
+	}
+	most := r.finallyTime
+	if deadline, ok := ctx.Deadline(); ok {
+		most = min(most, time.Until(deadline)/2)
+	}
+	if d == 0 || d > most {
+		return max(most, time.Millisecond)
+	}
+	return d
+}
+
 // clean removes what a step left.
 func (r *run) clean(ctx context.Context, i int, x Executor) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
@@ -145,22 +159,22 @@ func (r *run) abandon(ctx context.Context, i int) error {
 	if state == job.StepCompleted {
 		return nil
 	}
-	if began {
-		x, err := r.e.executor(&r.plan.Steps[i])
-		if err == nil {
-			err = dispatch.Protect(func() error { return x.Cleanup(ctx, r.task(i)) })
-		}
-		if err != nil {
-			return err
-		}
-	}
+	var ended error
 	switch {
 	case state.Final():
-		return nil
 	case began:
-		return r.end(ctx, i, job.StepCancelled, nil, "the job ended before it")
+		ended = r.end(ctx, i, job.StepCancelled, nil, "the job ended before it")
+	default:
+		ended = r.end(ctx, i, job.StepSkipped, nil, "the job ended before it")
 	}
-	return r.end(ctx, i, job.StepSkipped, nil, "the job ended before it")
+	if !began || ended != nil {
+		return ended
+	}
+	x, err := r.e.executor(&r.plan.Steps[i])
+	if err != nil {
+		return err
+	}
+	return dispatch.Protect(func() error { return x.Cleanup(ctx, r.task(i)) })
 }
 
 // task is one run of one step.
