@@ -25,15 +25,16 @@ const DefaultConfigPath = "/etc/hypersdk/config.yaml"
 // Config is the daemon's configuration: a strict YAML file, each key of which
 // HYPERVISORD_SECTION__KEY in the environment overrides.
 type Config struct {
-	Listen   string        `yaml:"listen"`    // address of the API; loopback by default
-	StateDir string        `yaml:"state_dir"` // database, keys; owned by one daemon
-	Output   OutputConfig  `yaml:"output"`
-	Workers  int           `yaml:"workers"` // jobs that run at once
-	Log      LogConfig     `yaml:"log"`
-	Auth     AuthConfig    `yaml:"auth"`
-	VSphere  VSphereConfig `yaml:"vsphere"`
-	S3       S3Config      `yaml:"s3"`
-	Webhooks WebhookConfig `yaml:"webhooks"`
+	Listen    string          `yaml:"listen"`    // address of the API; loopback by default
+	StateDir  string          `yaml:"state_dir"` // database, keys; owned by one daemon
+	Output    OutputConfig    `yaml:"output"`
+	Workers   int             `yaml:"workers"` // jobs that run at once
+	Log       LogConfig       `yaml:"log"`
+	Auth      AuthConfig      `yaml:"auth"`
+	VSphere   VSphereConfig   `yaml:"vsphere"`
+	S3        S3Config        `yaml:"s3"`
+	Webhooks  WebhookConfig   `yaml:"webhooks"`
+	Hyper2kvm Hyper2kvmConfig `yaml:"hyper2kvm"`
 }
 
 // OutputConfig says where exports may go.
@@ -168,6 +169,7 @@ func (c *Config) check() error {
 		wrong = append(wrong, "workers: 1 to 256")
 	}
 	wrong = append(wrong, c.Webhooks.check()...)
+	wrong = append(wrong, c.Hyper2kvm.check()...)
 	for _, root := range c.Output.Roots {
 		if !filepath.IsAbs(root) {
 			wrong = append(wrong, fmt.Sprintf("output.roots: %q is not an absolute path", root))

@@ -9,6 +9,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/secret"
 	"github.com/hypersdk/hypersdk/internal/sink/s3"
+	"github.com/hypersdk/hypersdk/internal/step/hyper2kvm"
 )
 
 // S3Config is the object store of the steps that upload. Without key files the
@@ -79,4 +80,19 @@ func (c *WebhookConfig) networks() (all []netip.Prefix) {
 		}
 	}
 	return all
+}
+
+// Hyper2kvmConfig says what the steps of the type hyper2kvm run.
+type Hyper2kvmConfig struct {
+	Engine      string `yaml:"engine"`        // hyper2kvm (default), virt-v2v, builtin
+	Path        string `yaml:"path"`          // of hyper2kvm; empty: looked for in PATH
+	VirtV2VPath string `yaml:"virt_v2v_path"` // the same for virt-v2v
+}
+
+func (c *Hyper2kvmConfig) check() []string {
+	switch c.Engine {
+	case "", hyper2kvm.EngineHyper2kvm, hyper2kvm.EngineVirtV2V, hyper2kvm.EngineBuiltin:
+		return nil
+	}
+	return []string{fmt.Sprintf("hyper2kvm.engine: %q is not one of hyper2kvm, virt-v2v, builtin", c.Engine)}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere"
+	"github.com/hypersdk/hypersdk/internal/step/hyper2kvm"
 	"github.com/hypersdk/hypersdk/internal/telemetry"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 	"github.com/hypersdk/hypersdk/internal/version"
@@ -60,7 +61,8 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 	d.engine, err = NewEngine(ctx, EngineConfig{
 		StateDir: cfg.StateDir, Roots: cfg.Output.Roots, Workers: cfg.Workers, Providers: providers, Log: log,
 		Service: metrics.Service(), Dispatch: metrics.Dispatch(), Wrap: metrics.Runner,
-		Steps: StepsConfig{S3: objects, AllowPrivate: cfg.Webhooks.networks(), Finished: metrics.Step},
+		Steps: StepsConfig{S3: objects, AllowPrivate: cfg.Webhooks.networks(), Finished: metrics.Step,
+			Hyper2kvm: hyper2kvm.Config{Engine: cfg.Hyper2kvm.Engine, Path: cfg.Hyper2kvm.Path, VirtV2V: cfg.Hyper2kvm.VirtV2VPath}},
 	})
 	if err != nil {
 		return nil, err

@@ -35,6 +35,15 @@ var stepTypes = map[string]stepType{
 			"verify", "transport", "exclude_disks", "power_off"},
 		needs: []string{"vm_path"}, makes: Disks,
 	},
+	"convert": {
+		keys:  []string{"input", "target_format", "name", "output_path", "compress", "compression", "compression_level", "verify"},
+		needs: []string{"input", "target_format"}, takes: Disks, makes: Disks,
+	},
+	"hyper2kvm": {
+		keys:  []string{"input", "target_format", "engine", "name", "output_path", "compress", "compression", "compression_level", "verify"},
+		needs: []string{"input", "target_format"}, takes: Disks, makes: Disks,
+	},
+	"verify": {keys: []string{"input"}, needs: []string{"input"}, takes: Disks},
 	"upload": {
 		keys:  []string{"input", "destination", "overwrite", "verify"},
 		needs: []string{"input", "destination"}, takes: Disks, makes: Objects,

@@ -17,6 +17,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/provider"
+	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/sink"
 )
 
@@ -37,6 +38,8 @@ type Export struct {
 	Key       ed25519.PrivateKey // signs the receipts
 	Tool      string             // name and version, for the receipt
 	Log       *slog.Logger
+
+	expect *receipt.Receipt // whose disks the content must be; nil: not known
 }
 
 var formats = map[string]bool{"ova": true, "ovf": true, "vmdk": true, "qcow2": true, "raw": true}
