@@ -32,13 +32,14 @@ const maxAnswer = 64 << 10
 type Hook struct {
 	client *http.Client
 	agent  string
+	wait   time.Duration // for one request
 }
 
 // New makes the executor. allowPrivate lists the networks inside of which it may
 // call; all that are not public are refused otherwise.
 func New(allowPrivate []netip.Prefix, agent string) *Hook {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, Control: guard(allowPrivate)}
-	return &Hook{agent: agent, client: &http.Client{
+	return &Hook{agent: agent, wait: attemptTime, client: &http.Client{
 		Transport: &http.Transport{
 			DialContext: dialer.DialContext, ForceAttemptHTTP2: true, // no Proxy: it would resolve the name itself
 			TLSHandshakeTimeout: 10 * time.Second, DisableKeepAlives: true,
@@ -109,7 +110,7 @@ type Message struct {
 // Execute implements workflow.Executor. Kinds: Unavailable and Timeout (try
 // again), Exhausted (429), Denied (the address), Unprocessable (refused there).
 func (h *Hook) Execute(ctx context.Context, t workflow.Task) (job.Outcome, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, attemptTime,
+	ctx, cancel := context.WithTimeoutCause(ctx, h.wait,
 		fault.New(fault.Timeout, "HX-HOOK-001", "the webhook did not answer in time", "check the receiver"))
 	defer cancel()
 	body, err := body(t)
