@@ -30,7 +30,7 @@ func gateway(t *testing.T) (*Store, string) {
 	t.Helper()
 	bin, err := exec.LookPath("versitygw")
 	if err != nil {
-		t.Fatal("versitygw is missing: make tools", err)
+		t.Fatal("versitygw is missing: make .cache/tools/versitygw, and put that directory into PATH")
 	}
 	dir := t.TempDir()
 	for _, d := range []string{"bkt", ".iam"} {

@@ -53,6 +53,7 @@ func Run(t *testing.T, open Open) {
 		{"a failed clean-up is tried again", testCleanupAgain},
 		{"checkpoints", testCheckpoints},
 		{"the ledger", testLedger},
+		{"the steps of a workflow", testSteps},
 		{"one event for each change", testEvents},
 		{"queries", testQueries},
 		{"pages", testPages},
