@@ -72,7 +72,7 @@ func Run(ctx context.Context, c Command) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { t.read(out) })
 	err = wait(ctx, cmd.Process.Pid, ended)
-	killGroup(cmd.Process.Pid, syscall.SIGKILL) // whoever is left of it
+	killGroup(cmd.Process.Pid, syscall.SIGKILL)    // whoever is left of it
 	_ = out.SetReadDeadline(time.Now().Add(grace)) // one that left the group may hold the pipe
 	wg.Wait()
 	_ = out.Close()

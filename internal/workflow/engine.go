@@ -146,7 +146,7 @@ func (e *Engine) begin(ctx context.Context, t dispatch.Task) (*run, error) {
 }
 
 func (e *Engine) jitter(d time.Duration) time.Duration {
-	f := rand.Float64 //nolint:gosec // jitter is no secret
+	f := rand.Float64
 	if e.Rand != nil {
 		f = e.Rand
 	}

@@ -144,8 +144,8 @@ func (b *bench) kinds(id string) (all []string) {
 		b.Fatal(err)
 	}
 	for _, e := range events {
-		if strings.HasPrefix(string(e.Kind), "step.") {
-			all = append(all, strings.TrimPrefix(string(e.Kind), "step.")+":"+e.Data.Step)
+		if kind, ok := strings.CutPrefix(string(e.Kind), "step."); ok {
+			all = append(all, kind+":"+e.Data.Step)
 		}
 	}
 	return all

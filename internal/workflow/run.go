@@ -104,9 +104,9 @@ func (r *run) ready(i int) bool {
 // skip says why a step that is ready is not to run, "" if it is.
 func (r *run) skip(i int) string {
 	s := &r.plan.Steps[i]
-	deps := make([]int, len(s.DependsOn))
-	for n, id := range s.DependsOn {
-		deps[n] = r.index[id]
+	var deps []int
+	for _, id := range s.DependsOn {
+		deps = append(deps, r.index[id])
 	}
 	if r.plan.InFinally(i) && len(deps) == 0 && s.When != "" {
 		for n := range r.plan.Main() {
@@ -121,7 +121,11 @@ func (r *run) skip(i int) string {
 	case job.Always:
 	default:
 		for _, n := range deps {
-			if st := r.state(n); st != job.StepCompleted && !(st == job.StepSkipped && !r.broken(n) && r.plan.InFinally(i)) {
+			st := r.state(n)
+			if st == job.StepSkipped && r.plan.InFinally(i) && !r.broken(n) {
+				continue // its condition did not hold, which is no failure
+			}
+			if st != job.StepCompleted {
 				return "step " + r.plan.Steps[n].ID + " is " + string(st)
 			}
 		}

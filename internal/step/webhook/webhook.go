@@ -165,8 +165,7 @@ func unanswered(ctx context.Context, err error, u *url.URL) error {
 		return fault.Newf(fault.Denied, "HX-HOOK-003", "add its network to webhooks.allow_private if that is wanted",
 			"the webhook's host %.100q leads to an address that is not public", u.Hostname())
 	}
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
 	return fault.Wrap(err, fault.Unavailable, "HX-HOOK-004", fmt.Sprintf("the webhook's host %.100q cannot be reached", u.Host), "check the receiver and the network")
