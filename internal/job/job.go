@@ -97,7 +97,7 @@ type Artifact struct {
 
 // Progress is the last known state of a running job; it is not an event.
 type Progress struct {
-	Phase         string         `json:"phase"` // preparing, copying, verifying, publishing, cleaning
+	Phase         string         `json:"phase"` // preparing, copying, verifying, publishing, cleaning; of a workflow STEP: and its phase
 	Percent       float64        `json:"percent"`
 	BytesRead     int64          `json:"bytes_read"`  // logical bytes passed, zero runs included
 	BytesTotal    int64          `json:"bytes_total"` // sum of the disks' capacities

@@ -1,11 +1,18 @@
 package job
 
-import "reflect"
+import (
+	"maps"
+	"reflect"
+	"slices"
+)
 
 // workflowKeys are the keys that a workflow has beside its steps.
 var workflowKeys = map[string]bool{
 	"name": true, "jobs": true, "finally": true, "priority": true, "labels": true, "not_before": true, "timeout": true,
 }
+
+// WorkflowKeys lists the keys of a workflow.
+func WorkflowKeys() []string { return slices.Sorted(maps.Keys(workflowKeys)) }
 
 // isWorkflow tells whether an object with the key jobs is a workflow: it has
 // finally, or one of its jobs has an id, a type or depends_on, which no job of a

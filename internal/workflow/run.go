@@ -54,6 +54,7 @@ func (r *run) walk(ctx context.Context, from, to int) error {
 				}
 				if why := r.skip(i); why != "" && r.state(i) == job.StepPending && r.attempt(i) == 0 {
 					if failed = r.end(ctx, i, job.StepSkipped, nil, why); failed != nil {
+						stop(failed)
 						break
 					}
 					progress = true // others may be ready

@@ -82,6 +82,9 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeVMs()
 	a.routeStatus()
 	a.routeHealth()
+	if err := a.routeSchemas(); err != nil {
+		return nil, err
+	}
 	if err := a.routeDocument(); err != nil {
 		return nil, err
 	}

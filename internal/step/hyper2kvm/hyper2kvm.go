@@ -104,6 +104,9 @@ func (s *Step) Execute(ctx context.Context, t workflow.Task) (job.Outcome, error
 		}
 	}
 	made, err := s.made(&t)
+	if fault.Is(err, fault.NotFound) && t.Token != nil { // a crash came after the end: it is published, and this says so
+		made, err = s.gone(&t)
+	}
 	if err != nil {
 		return job.Outcome{}, err
 	}
@@ -121,13 +124,22 @@ func (s *Step) Cleanup(ctx context.Context, t workflow.Task) error {
 	}
 	var err error
 	if t.Token != nil {
-		in, ierr := step.OpenStored(t.Input)
-		if ierr != nil {
-			return ierr
+		made, gerr := s.gone(&t)
+		if gerr != nil {
+			return gerr
 		}
-		err = s.Convert.Discard(ctx, t, &step.Stored{Dir: s.out(&t), Receipt: in.Receipt})
+		err = s.Convert.Discard(ctx, t, made)
 	}
 	return errors.Join(err, os.RemoveAll(s.work(&t)))
+}
+
+// gone stands for what the program made where that is not to be read any more.
+func (s *Step) gone(t *workflow.Task) (*step.Stored, error) {
+	in, err := step.OpenStored(t.Input)
+	if err != nil {
+		return nil, err
+	}
+	return &step.Stored{Dir: s.out(t), Receipt: in.Receipt}, nil
 }
 
 func (s *Step) out(t *workflow.Task) string { return filepath.Join(s.work(t), outDir) }
