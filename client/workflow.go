@@ -31,6 +31,7 @@ type Step struct {
 	Overwrite    bool   `json:"overwrite,omitempty"`
 	URL          string `json:"url,omitempty"` // of a webhook; as the daemon shows it, only the host
 	Message      string `json:"message,omitempty"`
+	Marker       string `json:"marker,omitempty"` // of a boot: what the guest prints when it is up
 }
 
 // RetryPolicy says how often a step is tried whose failure may pass.

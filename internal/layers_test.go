@@ -45,6 +45,7 @@ var floors = map[string]int{
 	"internal/telemetry":                    6,
 	"internal/workflow":                     6,
 	"internal/step":                         7,
+	"internal/step/boot":                    8,
 	"internal/step/hyper2kvm":               8,
 	"internal/step/upload":                  7,
 	"internal/step/webhook":                 7,

@@ -11,6 +11,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/sink/s3"
 	"github.com/hypersdk/hypersdk/internal/step"
+	"github.com/hypersdk/hypersdk/internal/step/boot"
 	"github.com/hypersdk/hypersdk/internal/step/hyper2kvm"
 	"github.com/hypersdk/hypersdk/internal/step/upload"
 	"github.com/hypersdk/hypersdk/internal/step/webhook"
@@ -44,6 +45,7 @@ func (c *EngineConfig) steps(export *step.Export) *workflow.Engine {
 			"export":    export.Executor(run),
 			"convert":   convert,
 			"hyper2kvm": &hyper2kvm.Step{Config: c.Steps.Hyper2kvm, Convert: convert},
+			"boot":      &boot.Boot{Outputs: export.Outputs, WorkDir: c.Steps.Hyper2kvm.WorkDir},
 			"verify":    &step.Verify{Key: public},
 			"upload":    &upload.Upload{Outputs: outputs(c.Roots), S3: c.Steps.S3},
 			"webhook":   webhook.New(c.Steps.AllowPrivate, strings.ReplaceAll(tool, " ", "/")),

@@ -38,6 +38,7 @@ func (c *planChecker) values(s *Step, now time.Time) {
 	}
 	c.value(s, "target_format", func(p *problems) { p.oneOf("target_format", s.TargetFormat, "", "qcow2", "raw", "vmdk") })
 	c.value(s, "engine", func(p *problems) { p.oneOf("engine", s.Engine, "", "hyper2kvm", "virt-v2v", "builtin") })
+	c.value(s, "marker", func(p *problems) { p.text("marker", s.Marker, 0, maxName) })
 	c.value(s, "destination", func(p *problems) { p.destination(s) })
 	c.value(s, "url", func(p *problems) { p.url(s.URL) })
 	c.value(s, "message", func(p *problems) { p.message(s.Message) })

@@ -38,6 +38,8 @@ type Step struct {
 	URL          string `json:"url,omitempty"`           // webhook
 	Message      string `json:"message,omitempty"`       // webhook
 
+	Marker string `json:"marker,omitempty"` // boot: what the guest prints when it is up
+
 	at map[string]pos // where the step and its keys stand in the document, if it was one
 }
 

@@ -43,6 +43,7 @@ var stepTypes = map[string]stepType{
 		keys:  []string{"input", "target_format", "engine", "name", "output_path", "compress", "compression", "compression_level", "verify"},
 		needs: []string{"input", "target_format"}, takes: Disks, makes: Disks,
 	},
+	"boot":   {keys: []string{"input", "marker", "name", "output_path"}, needs: []string{"input", "marker"}, takes: Disks},
 	"verify": {keys: []string{"input"}, needs: []string{"input"}, takes: Disks},
 	"upload": {
 		keys:  []string{"input", "destination", "overwrite", "verify"},
