@@ -9,12 +9,14 @@ GO        ?= go
 GOLANGCI  := $(TOOLS)/golangci-lint
 DEADCODE  := $(TOOLS)/deadcode
 GOVC      := $(TOOLS)/govc
+VERSITYGW := $(TOOLS)/versitygw
 export PATH := $(TOOLS):$(PATH):/usr/sbin:/sbin
 
 # Pinned: `latest` means different things on different module proxies.
 GOLANGCI_VERSION := v2.15.0
 DEADCODE_VERSION := v0.52.0
 GOVC_VERSION     := v0.39.0
+VERSITYGW_VERSION := v1.8.0
 
 DEMO_TOOLS  := qemu-img qemu-system-x86_64
 TEST_TOOLS  := $(DEMO_TOOLS) gcc strace mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres
@@ -50,7 +52,7 @@ lint: $(GOLANGCI) $(DEADCODE) ## Format, vet, linters, dead code, tidy modules
 	@out="$$($(DEADCODE) ./... | grep -vE '^internal/store/(storetest|pgtest)/' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
 
 .PHONY: race
-race: $(GOVC) ## All package tests under the race detector, with the real parts; every format without it
+race: $(GOVC) $(VERSITYGW) ## All package tests under the race detector, with the real parts; every format without it
 	@scripts/deps.sh $(TEST_TOOLS)
 	$(GO) test -race -short -timeout 20m ./...
 	$(GO) test -timeout 20m ./internal/daemon
@@ -84,3 +86,5 @@ $(DEADCODE):
 	GOBIN=$(TOOLS) $(GO) install golang.org/x/tools/cmd/deadcode@$(DEADCODE_VERSION)
 $(GOVC):
 	GOBIN=$(TOOLS) $(GO) install github.com/vmware/govmomi/govc@$(GOVC_VERSION)
+$(VERSITYGW):
+	GOBIN=$(TOOLS) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)

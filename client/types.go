@@ -33,6 +33,9 @@ type Spec struct {
 	EnableCheckpoints *bool    `json:"enable_checkpoints,omitempty"` // default true
 	VerifyChecksum    *bool    `json:"verify_checksum,omitempty"`    // true: verify full, false: none
 	GenerateManifest  *bool    `json:"generate_manifest,omitempty"`
+
+	Jobs    []Step `json:"jobs,omitempty"`    // a workflow instead of an export: its steps
+	Finally []Step `json:"finally,omitempty"` // steps that run after all others
 }
 
 // State of a job.
@@ -53,24 +56,25 @@ func (s State) Final() bool { return s == Completed || s == Failed || s == Cance
 
 // Job is a submitted job.
 type Job struct {
-	ID           string     `json:"id"`
-	Tenant       string     `json:"tenant"`
-	Spec         Spec       `json:"spec"`
-	Status       State      `json:"status"`
-	Priority     string     `json:"priority"`
-	WaitReason   string     `json:"wait_reason,omitempty"` // why it is pending: slot, tenant_limit, not_before, paused
-	Paused       bool       `json:"paused,omitempty"`
-	Attempt      int        `json:"attempt"` // attempts begun
-	MaxAttempts  int        `json:"max_attempts"`
-	Node         string     `json:"node,omitempty"`
-	SubmittedAt  time.Time  `json:"submitted_at"`
-	StartedAt    *time.Time `json:"started_at,omitempty"`
-	FinishedAt   *time.Time `json:"finished_at,omitempty"`
-	NotBefore    *time.Time `json:"not_before,omitempty"`
-	Progress     *Progress  `json:"progress,omitempty"`
-	Error        *Failure   `json:"error,omitempty"`
-	CancelReason string     `json:"cancel_reason,omitempty"`
-	Artifacts    []Artifact `json:"artifacts,omitempty"`
+	ID           string      `json:"id"`
+	Tenant       string      `json:"tenant"`
+	Spec         Spec        `json:"spec"`
+	Status       State       `json:"status"`
+	Priority     string      `json:"priority"`
+	WaitReason   string      `json:"wait_reason,omitempty"` // why it is pending: slot, tenant_limit, not_before, paused
+	Paused       bool        `json:"paused,omitempty"`
+	Attempt      int         `json:"attempt"` // attempts begun
+	MaxAttempts  int         `json:"max_attempts"`
+	Node         string      `json:"node,omitempty"`
+	SubmittedAt  time.Time   `json:"submitted_at"`
+	StartedAt    *time.Time  `json:"started_at,omitempty"`
+	FinishedAt   *time.Time  `json:"finished_at,omitempty"`
+	NotBefore    *time.Time  `json:"not_before,omitempty"`
+	Progress     *Progress   `json:"progress,omitempty"`
+	Error        *Failure    `json:"error,omitempty"`
+	CancelReason string      `json:"cancel_reason,omitempty"`
+	Artifacts    []Artifact  `json:"artifacts,omitempty"`
+	Steps        []StepState `json:"steps,omitempty"` // of a workflow, as Get returns it
 	// Receipt is the proof of a completed job, as Get returns it; a page of jobs
 	// is without.
 	Receipt json.RawMessage `json:"receipt,omitempty"`
@@ -139,6 +143,7 @@ type EventData struct {
 	Status    State      `json:"status"`            // after the event
 	From      State      `json:"from,omitempty"`
 	Attempt   int        `json:"attempt"`
+	Step      string     `json:"step,omitempty"` // of a workflow
 	Node      string     `json:"node,omitempty"`
 	Reason    string     `json:"reason,omitempty"`
 	NotBefore *time.Time `json:"not_before,omitempty"`

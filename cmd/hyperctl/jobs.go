@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -75,7 +76,11 @@ func row(j *client.Job) []string {
 	if j.Error != nil {
 		note = j.Error.Code + " " + j.Error.Message
 	}
-	return []string{j.ID, j.Spec.VMPath, j.Spec.Format, string(j.Status), j.Priority, progress, j.SubmittedAt.Local().Format(time.DateTime), note}
+	what, format := j.Spec.VMPath, j.Spec.Format
+	if len(j.Spec.Jobs) > 0 {
+		what, format = j.Spec.Name, "workflow"
+	}
+	return []string{j.ID, what, format, string(j.Status), j.Priority, progress, j.SubmittedAt.Local().Format(time.DateTime), note}
 }
 
 func getJob(c *ctl) *cobra.Command {
@@ -100,6 +105,9 @@ func getJob(c *ctl) *cobra.Command {
 
 // show tells how a job is, or how it ended.
 func (c *ctl) show(j *job.Job) error {
+	if j.Spec.IsWorkflow() {
+		return console.Workflow(c.out, j)
+	}
 	switch {
 	case j.State == job.Completed:
 		return console.Completed(c.out, j)
@@ -166,7 +174,7 @@ func (c *ctl) watch(ctx context.Context, d *client.Client, ids []string) error {
 func (c *ctl) follow(ctx context.Context, d *client.Client, id string, display console.Progress) error {
 	name := id
 	if j, err := d.Get(ctx, id); err == nil {
-		name = filepath.Base(j.Spec.VMPath)
+		name = filepath.Base(cmp.Or(j.Spec.VMPath, j.Spec.Name, id))
 	}
 	for u, err := range d.Events(ctx, id, 0) {
 		if err != nil {
@@ -213,7 +221,7 @@ func submitJobs(c *ctl) *cobra.Command {
 		Use:   "submit (--vm VM [flags] | --file FILE)",
 		Short: "Submit jobs",
 		Example: `  hyperctl jobs submit --vm /DC/vm/web-01 --format qcow2 --watch
-  hyperctl jobs submit --file jobs.yaml
+  hyperctl jobs submit -f workflow.yaml --watch
   echo '{"vm_path": "/DC/vm/web-01"}' | hyperctl jobs submit --file -`,
 		Args: cobra.NoArgs,
 		RunE: c.do(func(ctx context.Context, d *client.Client, _ []string) error {
@@ -242,10 +250,10 @@ func submitJobs(c *ctl) *cobra.Command {
 		}),
 	}
 	f := cmd.Flags()
-	f.StringVarP(&file, "file", "F", "", "JSON or YAML file with one job or many; - for standard input")
+	f.StringVarP(&file, "file", "f", "", "JSON or YAML file with one job, many, or a workflow; - for standard input")
 	f.StringVar(&key, "idempotency-key", "", "submit once however often this is repeated (for 24 hours); by chance unless given")
 	f.StringVar(&spec.VMPath, "vm", "", "VM by inventory path, name, UUID or MoRef")
-	f.StringVarP(&spec.Format, "format", "f", "", "ova (default), ovf, vmdk, qcow2, raw")
+	f.StringVar(&spec.Format, "format", "", "ova (default), ovf, vmdk, qcow2, raw")
 	f.StringVar(&spec.OutputPath, "output-path", "", "directory below a root of the daemon")
 	f.StringVar(&spec.Priority, "priority", "", "critical, high, normal (default), low")
 	f.StringVar(&spec.Transport, "transport", "", "auto (default), range, nfc")

@@ -12,7 +12,6 @@ import (
 	"github.com/hypersdk/hypersdk/client"
 	"github.com/hypersdk/hypersdk/internal/console"
 	"github.com/hypersdk/hypersdk/internal/job"
-	"github.com/hypersdk/hypersdk/internal/profile"
 )
 
 func profilesCommand(c *ctl) *cobra.Command {
@@ -180,32 +179,4 @@ func (c *ctl) completeProfiles(cmd *cobra.Command, _ []string, _ string) ([]stri
 		ids = append(ids, all[i].ID+"\t"+all[i].Name)
 	}
 	return ids, cobra.ShellCompDirectiveNoFileComp
-}
-
-func validateCommand(c *ctl) *cobra.Command {
-	var file, id string
-	cmd := &cobra.Command{
-		Use: "validate -f FILE", Short: "Check a profile's file without a daemon", Args: cobra.NoArgs,
-		Long: "Validate reads a profile as the daemon would and names every mistake with its line.\nWhat the profile extends is not looked at: `profiles set` does that.",
-		RunE: func(*cobra.Command, []string) error {
-			text, err := c.readFile(file)
-			if err != nil {
-				return err
-			}
-			p, err := profile.Parse(id, text, "application/yaml")
-			if err != nil {
-				return err
-			}
-			above := ""
-			if p.Extends != "" {
-				above = ", extends " + p.Extends
-			}
-			_, err = fmt.Fprintf(c.out, "%s is a valid profile%s\n", file, above)
-			return err
-		},
-	}
-	cmd.Flags().StringVarP(&file, "file", "f", "", "YAML or JSON file; - for standard input")
-	cmd.Flags().StringVar(&id, "id", "profile", "id that the messages show")
-	_ = cmd.MarkFlagRequired("file")
-	return cmd
 }

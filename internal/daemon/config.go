@@ -32,14 +32,17 @@ type Config struct {
 	StateDir string `yaml:"state_dir"` // database, keys, identity; owned by one daemon
 	// Store is sqlite (in state_dir), or postgres://USER@HOST/DATABASE, which
 	// several daemons may share.
-	Store             Database      `yaml:"store"`
-	StorePasswordFile string        `yaml:"store_password_file"` // else PGPASSWORD or PGPASSFILE
-	Output            OutputConfig  `yaml:"output"`
-	Workers           int           `yaml:"workers"` // jobs that run at once
-	Queue             QueueConfig   `yaml:"queue"`
-	Log               LogConfig     `yaml:"log"`
-	Auth              AuthConfig    `yaml:"auth"`
-	VSphere           VSphereConfig `yaml:"vsphere"`
+	Store             Database        `yaml:"store"`
+	StorePasswordFile string          `yaml:"store_password_file"` // else PGPASSWORD or PGPASSFILE
+	Output            OutputConfig    `yaml:"output"`
+	Workers           int             `yaml:"workers"` // jobs that run at once
+	Queue             QueueConfig     `yaml:"queue"`
+	Log               LogConfig       `yaml:"log"`
+	Auth              AuthConfig      `yaml:"auth"`
+	VSphere           VSphereConfig   `yaml:"vsphere"`
+	S3                S3Config        `yaml:"s3"`
+	Webhooks          WebhookConfig   `yaml:"webhooks"`
+	Hyper2kvm         Hyper2kvmConfig `yaml:"hyper2kvm"`
 
 	ProfilesDir string `yaml:"profiles_dir"` // YAML files with named defaults for jobs
 
@@ -198,6 +201,8 @@ func (c *Config) check() error {
 	if c.Queue.AgeAfter <= 0 || c.Queue.AgedEvery < 1 {
 		wrong = append(wrong, "queue: age_after must be longer than 0 and aged_every at least 1")
 	}
+	wrong = append(wrong, c.Webhooks.check()...)
+	wrong = append(wrong, c.Hyper2kvm.check()...)
 	for _, root := range c.Output.Roots {
 		if !filepath.IsAbs(root) {
 			wrong = append(wrong, fmt.Sprintf("output.roots: %q is not an absolute path", root))

@@ -21,6 +21,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/node"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere"
+	"github.com/hypersdk/hypersdk/internal/step/hyper2kvm"
 	"github.com/hypersdk/hypersdk/internal/telemetry"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 	"github.com/hypersdk/hypersdk/internal/version"
@@ -64,11 +65,17 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	objects, err := cfg.S3.open()
+	if err != nil {
+		return nil, err
+	}
 	d.engine, err = NewEngine(ctx, EngineConfig{
 		StateDir: cfg.StateDir, Postgres: postgres, Roots: cfg.Output.Roots, Workers: cfg.Workers, Providers: providers, Log: log,
 		Profiles: []string{cfg.ProfilesDir}, Bandwidth: bandwidth,
 		Service: metrics.Service(), Dispatch: metrics.Dispatch(), Wrap: metrics.Runner,
 		Policy: admission.Policy{AgeAfter: cfg.Queue.AgeAfter, Every: cfg.Queue.AgedEvery},
+		Steps: StepsConfig{S3: objects, AllowPrivate: cfg.Webhooks.networks(), Finished: metrics.Step,
+			Hyper2kvm: hyper2kvm.Config{Engine: cfg.Hyper2kvm.Engine, Path: cfg.Hyper2kvm.Path, VirtV2V: cfg.Hyper2kvm.VirtV2VPath}},
 	})
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/service"
+	"github.com/hypersdk/hypersdk/internal/sink/s3"
 	"github.com/hypersdk/hypersdk/internal/step"
 	"github.com/hypersdk/hypersdk/internal/store"
 	"github.com/hypersdk/hypersdk/internal/version"
@@ -44,8 +45,9 @@ type EngineConfig struct {
 	Providers map[string]provider.Provider // the engine closes them
 	Policy    admission.Policy             // who starts next; zero values: its defaults
 	Log       *slog.Logger
-	Profiles  []string   // directories with profiles; the earlier one counts
-	Bandwidth limit.Plan // of all jobs of this node together
+	Profiles  []string    // directories with profiles; the earlier one counts
+	Bandwidth limit.Plan  // of all jobs of this node together
+	Steps     StepsConfig // what the steps of workflows need
 
 	Service  service.Hooks
 	Dispatch dispatch.Hooks
@@ -63,6 +65,7 @@ type Engine struct {
 	node       *node.Member
 	url        string // of the API, for the list of nodes; set before Run
 	providers  map[string]provider.Provider
+	objects    *s3.Store // nil: none
 	key        ed25519.PrivateKey
 	limits     *limit.Tree
 }
@@ -91,22 +94,19 @@ func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{store: st, providers: c.Providers, key: key, limits: limit.NewTree(c.Bandwidth)}
+	e := &Engine{store: st, providers: c.Providers, objects: c.Steps.S3, key: key, limits: limit.NewTree(c.Bandwidth)}
 	export := &step.Export{
 		Providers: c.Providers, Outputs: outputs(c.Roots), Key: key,
 		Tool: "hypervisord " + version.String(), Log: c.Log,
 		Limits: e.limits, Bandwidth: st,
 	}
-	var runner dispatch.Runner = export
-	if c.Wrap != nil {
-		runner = c.Wrap(export)
-	}
+	runner := c.steps(export)
 	lease, beat := rhythm(!c.Postgres.URL.Empty())
 	e.dispatcher = dispatch.New(st, st, runner, dispatch.Options{
 		Node: id, Workers: c.Workers, Lease: lease, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
 	})
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
-	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Nodes: st, Files: profile.NewDirs(c.Profiles...), Hooks: c.Service})
+	e.Service = service.New(st, service.Deps{Validator: runner, Feed: st, Pool: e.dispatcher, Nodes: st, Files: profile.NewDirs(c.Profiles...), Hooks: c.Service})
 	e.node, err = e.member(id, beat, c.Log)
 	return e, err
 }
@@ -142,6 +142,12 @@ func (e *Engine) Close(ctx context.Context) error {
 
 // settle removes a remote object that an ended job left.
 func (e *Engine) settle(ctx context.Context, entry provider.LedgerEntry) error {
+	if entry.Provider == s3.Provider {
+		if e.objects == nil {
+			return fault.New(fault.NotFound, "HX-CONF-013", "the object store is not configured any more", "set s3.roots again")
+		}
+		return e.objects.Settle(ctx, entry)
+	}
 	p, err := e.provider(entry.Provider)
 	if err != nil {
 		return err

@@ -56,6 +56,10 @@ type patientLedger struct {
 	r *run
 }
 
+func (l patientLedger) Of(step, provider string) Ledger {
+	return patientLedger{l.Ledger.Of(step, provider), l.r}
+}
+
 func (l patientLedger) Intend(ctx context.Context, kind, ref string) (id string, err error) {
 	err = l.r.patiently(ctx, func() (err error) {
 		id, err = l.Ledger.Intend(ctx, kind, ref)

@@ -39,8 +39,14 @@ type Queue interface {
 	Cancelling(ctx context.Context, node string) (ids []string, err error)
 	// SaveToken keeps a token with the job.
 	SaveToken(ctx context.Context, l Lease, token []byte) error
+	Books
+}
+
+// Books are what is kept of one leased job.
+type Books interface {
 	Ledger(l Lease) Ledger
 	Checkpoints(l Lease) Checkpoints
+	Steps(l Lease) Steps
 }
 
 // Orphans are remote objects of jobs that have ended: their clean-up did not get

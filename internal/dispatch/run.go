@@ -82,15 +82,15 @@ func (r *run) work() (job.Outcome, error) {
 		defer timer.Stop()
 	}
 	var o job.Outcome
-	err = protect(func() (err error) {
+	err = Protect(func() (err error) {
 		o, err = r.d.runner.Run(r.ctx, r.task())
 		return err
 	})
 	return o, err
 }
 
-// protect turns a panic into an error: it fails one job, not the daemon.
-func protect(fn func() error) (err error) {
+// Protect turns a panic into an error: it fails one job, not the daemon.
+func Protect(fn func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fault.Wrap(fmt.Errorf("panic: %v\n%s", v, debug.Stack()), fault.Internal, "HX-RUN-010",
@@ -106,7 +106,7 @@ func (r *run) task() Task {
 	defer r.mu.Unlock()
 	return Task{
 		Job: l.Job, Token: r.token,
-		Ledger: patientLedger{r.d.q.Ledger(l), r}, Checkpoints: patientCheckpoints{r.d.q.Checkpoints(l), r},
+		Ledger: patientLedger{r.d.q.Ledger(l), r}, Checkpoints: patientCheckpoints{r.d.q.Checkpoints(l), r}, Steps: r.d.q.Steps(l),
 		SaveToken: r.saveToken,
 		Progress:  r.setProgress,
 	}
@@ -148,7 +148,7 @@ func (r *run) decide(o job.Outcome, err error) (c job.Change, ok bool) {
 		return r.settleCancelled()
 	case errors.Is(cause, ErrTimeout):
 		return r.fail(ErrTimeout)
-	case fault.KindOf(err).Retryable() && j.Attempt < j.MaxAttempts:
+	case fault.KindOf(err).Retryable() && !isFinal(err) && j.Attempt < j.MaxAttempts:
 		return job.RetryAt(node, err, r.d.o.Now().Add(r.d.o.pause(j.Attempt))), true
 	}
 	return r.fail(err)
@@ -189,7 +189,7 @@ func (r *run) cleanup() (c job.Change, interrupted, ok bool) {
 	defer cancel()
 	var err error
 	if ctx.Err() == nil {
-		err = protect(func() error { return r.d.runner.Cleanup(ctx, r.task()) })
+		err = Protect(func() error { return r.d.runner.Cleanup(ctx, r.task()) })
 	}
 	switch {
 	case r.lost():

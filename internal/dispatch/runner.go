@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
@@ -43,6 +44,24 @@ var (
 		"raise timeout, or look for what slows it down")
 )
 
+// Final marks an error after which no attempt follows, whatever its kind. The
+// error stays what it is.
+func Final(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &finalError{err}
+}
+
+type finalError struct{ error }
+
+func (e *finalError) Unwrap() error { return e.error }
+
+func isFinal(err error) bool {
+	_, final := errors.AsType[*finalError](err)
+	return final
+}
+
 // Task is one run of one job. Everything that it writes is fenced by the lease:
 // once another run has begun, it returns an error of kind Conflict.
 type Task struct {
@@ -50,6 +69,7 @@ type Task struct {
 	Token       []byte  // what an earlier run saved last, or nil
 	Ledger      Ledger
 	Checkpoints Checkpoints
+	Steps       Steps // of a workflow
 	// SaveToken keeps the provider's handle to the frozen VM for a later run. It
 	// is durable when it returns; nil forgets it.
 	SaveToken func(ctx context.Context, token []byte) error
@@ -61,6 +81,9 @@ type Task struct {
 // Ledger is the record of a job's remote objects, over all its runs.
 type Ledger interface {
 	provider.Ledger
+	// Of returns the ledger of one step of a workflow: what it records names the
+	// step and the provider that can remove it.
+	Of(step, provider string) Ledger
 	// Open lists what was intended and is not settled, oldest first.
 	Open(ctx context.Context) ([]provider.LedgerEntry, error)
 }

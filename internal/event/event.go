@@ -11,7 +11,8 @@ import (
 // Kind names what happened.
 type Kind string
 
-// The kinds, one for each transition of the state table and one for the birth.
+// The kinds, one for each transition of the state table, one for the birth, and
+// those of the steps of a workflow.
 const (
 	Submitted     Kind = "job.submitted"
 	Started       Kind = "job.started"
@@ -25,6 +26,13 @@ const (
 	Resumed       Kind = "job.resumed"
 	Reprioritized Kind = "job.reprioritized"
 	Restarted     Kind = "job.restarted" // a failed or cancelled job is to run again
+
+	StepStarted   Kind = "step.started"
+	StepRetrying  Kind = "step.retrying"
+	StepCompleted Kind = "step.completed"
+	StepFailed    Kind = "step.failed"
+	StepSkipped   Kind = "step.skipped"
+	StepCancelled Kind = "step.cancelled"
 )
 
 // The kinds of events that are about a tenant or a key, and no job.
@@ -55,7 +63,8 @@ type Data struct {
 	Subject   string       `json:"subject,omitempty"` // what it is about, if not a job: tenant:ID, key:ID
 	State     job.State    `json:"status"`            // the state after the event
 	From      job.State    `json:"from,omitempty"`    // the state before
-	Attempt   int          `json:"attempt"`
+	Attempt   int          `json:"attempt"`           // of the job, or of the step
+	Step      string       `json:"step,omitempty"`
 	Node      string       `json:"node,omitempty"`
 	Reason    string       `json:"reason,omitempty"`
 	NotBefore *time.Time   `json:"not_before,omitempty"`

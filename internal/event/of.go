@@ -61,3 +61,28 @@ func kindOf(to job.State, on job.Trigger) Kind {
 func OfAccount(kind Kind, tenant, actor, subject, what string, at time.Time) Event {
 	return Event{Tenant: tenant, Kind: kind, Actor: actor, Time: at.UTC(), Data: Data{Subject: subject, Reason: what}}
 }
+
+// OfStep makes the event of a change of a step; j is its job.
+func OfStep(j job.Job, s job.StepState, at time.Time) Event {
+	return Event{
+		JobID: j.ID, Tenant: j.Tenant, Kind: kindOfStep(s), Actor: "node:" + j.Node, Time: at.UTC(),
+		Data: Data{State: j.State, Attempt: s.Attempt, Step: s.ID, Node: j.Node, Reason: s.Reason, Error: s.Error},
+	}
+}
+
+func kindOfStep(s job.StepState) Kind {
+	switch s.State {
+	case job.StepCompleted:
+		return StepCompleted
+	case job.StepFailed:
+		return StepFailed
+	case job.StepSkipped:
+		return StepSkipped
+	case job.StepCancelled:
+		return StepCancelled
+	case job.StepPending:
+		return StepRetrying
+	case job.StepRunning:
+	}
+	return StepStarted
+}

@@ -43,6 +43,16 @@ func (k Kind) String() string {
 	return "internal"
 }
 
+// KindNamed returns the kind of a name, Internal for one that is none.
+func KindNamed(name string) Kind {
+	for k, n := range kindNames {
+		if n == name {
+			return Kind(k)
+		}
+	}
+	return Internal
+}
+
 // Retryable tells whether the same call may succeed later without a change.
 func (k Kind) Retryable() bool {
 	return k == Unavailable || k == Timeout || k == Exhausted

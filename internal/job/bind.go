@@ -21,14 +21,19 @@ type binder struct {
 	hints    map[string]string // why a key is not known here
 	problems []string
 	more     int
+	columns  bool // say the column, too
 }
 
-func (b *binder) problemf(line int, path, format string, args ...any) {
+func (b *binder) problemf(at pos, path, format string, args ...any) {
 	if len(b.problems) == maxProblems {
 		b.more++
 		return
 	}
-	b.problems = append(b.problems, fmt.Sprintf("line %d: %.200s: %s", line, path, fmt.Sprintf(format, args...)))
+	where := fmt.Sprintf("line %d", at.line)
+	if b.columns {
+		where = at.String()
+	}
+	b.problems = append(b.problems, fmt.Sprintf("%s: %.200s: %s", where, path, fmt.Sprintf(format, args...)))
 }
 
 func (b *binder) err() error {
@@ -45,7 +50,14 @@ func (b *binder) err() error {
 // bindSpec fills a Spec by the json names of its fields.
 func (b *binder) bindSpec(n *node, where string, s *Spec) {
 	if n.kind != kindMap {
-		b.problemf(n.line, orBody(where), "must be a job (a mapping), not %s", n.kind)
+		b.problemf(n.pos, orBody(where), "must be a job (a mapping), not %s", n.kind)
+		return
+	}
+	if isWorkflow(n) || n.get("jobs") != nil {
+		if where != "" {
+			where += "."
+		}
+		b.bindWorkflow(n, where, s)
 		return
 	}
 	b.bindStruct(n, where, reflect.ValueOf(s).Elem())
@@ -57,6 +69,8 @@ func (b *binder) bindStruct(n *node, where string, v reflect.Value) {
 		where += "."
 	}
 	names := fieldNames(v.Type())
+	delete(names, "jobs")
+	delete(names, "finally")
 	for _, p := range n.pairs {
 		i, ok := names[p.key]
 		switch {
@@ -65,9 +79,9 @@ func (b *binder) bindStruct(n *node, where string, v reflect.Value) {
 		case len(b.problems) == maxProblems: // a suggestion that nobody sees costs time
 			b.more++
 		case b.hints[p.key] != "":
-			b.problemf(p.line, where+p.key, "%s", b.hints[p.key])
+			b.problemf(p.pos, where+p.key, "%s", b.hints[p.key])
 		default:
-			b.problemf(p.line, where+p.key, "unknown key%s", suggestion(p.key, maps.Keys(names)))
+			b.problemf(p.pos, where+p.key, "unknown key%s", suggestion(p.key, maps.Keys(names)))
 		}
 	}
 }
@@ -137,7 +151,7 @@ func (b *binder) expect(n *node, path string, want nodeKind) bool {
 	if want == kindString && (n.kind == kindNumber || n.kind == kindBool) {
 		hint = "; put it in quotes"
 	}
-	b.problemf(n.line, path, "must be %s, not %s%s", want, n.kind, hint)
+	b.problemf(n.pos, path, "must be %s, not %s%s", want, n.kind, hint)
 	return false
 }
 
@@ -147,7 +161,7 @@ func (b *binder) bindInt(n *node, path string, v reflect.Value) {
 	}
 	i, err := strconv.ParseInt(n.text, 10, 32)
 	if err != nil {
-		b.problemf(n.line, path, "must be a whole number of at most nine digits")
+		b.problemf(n.pos, path, "must be a whole number of at most nine digits")
 		return
 	}
 	v.SetInt(i)
@@ -159,7 +173,7 @@ func (b *binder) bindTime(n *node, path string, p **time.Time) {
 	}
 	t, err := time.Parse(time.RFC3339, n.text)
 	if err != nil {
-		b.problemf(n.line, path, "must be a time such as 2026-03-01T22:00:00Z")
+		b.problemf(n.pos, path, "must be a time such as 2026-03-01T22:00:00Z")
 		return
 	}
 	*p = timeRef(t)

@@ -21,7 +21,8 @@ const (
 const MaxBatch = 1000
 
 // DecodeSpecs reads the jobs of a request: one job, a list of jobs, or
-// {"jobs": […]}, as JSON or YAML. A content type that says neither (a browser's
+// {"jobs": […]}, as JSON or YAML. If one of those jobs has an id, a type or
+// depends_on, the object is one workflow and the jobs are its steps. A content type that says neither (a browser's
 // or curl's default, or none) is decided by the first character. The decoder is
 // strict: an unknown or repeated key, a wrong type, an anchor, an alias or a tag
 // is refused with its line. Values are not judged here: see Spec.Validate. Kind
@@ -45,7 +46,7 @@ func Decode(body []byte, contentType string, dst any, hints map[string]string) e
 	}
 	b := binder{hints: hints}
 	if root.kind != kindMap {
-		b.problemf(root.line, "the document", "must be a mapping, not %s", root.kind)
+		b.problemf(root.pos, "the document", "must be a mapping, not %s", root.kind)
 	} else {
 		b.bindStruct(root, "", reflect.ValueOf(dst).Elem())
 	}
@@ -98,7 +99,7 @@ func bindSpecs(root *node) ([]Spec, error) {
 	switch {
 	case root.kind == kindList:
 		list = root.items
-	case root.kind == kindMap && root.get("jobs") != nil:
+	case root.kind == kindMap && root.get("jobs") != nil && !isWorkflow(root):
 		list = b.jobsOf(root)
 	}
 	if len(list) > MaxBatch { // a short text holds very many empty jobs
@@ -123,12 +124,12 @@ func bindSpecs(root *node) ([]Spec, error) {
 func (b *binder) jobsOf(root *node) []*node {
 	for _, p := range root.pairs {
 		if p.key != "jobs" {
-			b.problemf(p.line, p.key, "unknown key beside jobs")
+			b.problemf(p.pos, p.key, "unknown key beside jobs")
 		}
 	}
 	jobs := root.get("jobs")
 	if jobs.kind != kindList {
-		b.problemf(jobs.line, "jobs", "must be a list of jobs, not %s", jobs.kind)
+		b.problemf(jobs.pos, "jobs", "must be a list of jobs, not %s", jobs.kind)
 	}
 	return jobs.items
 }

@@ -36,6 +36,8 @@ type Spec struct {
 	EnableCheckpoints *bool     `json:"enable_checkpoints,omitempty"` // default true; false: an interrupted disk is read again from its start
 	VerifyChecksum    *bool     `json:"verify_checksum,omitempty"`    // true: verify full, false: verify none
 	GenerateManifest  *bool     `json:"generate_manifest,omitempty"`  // ova, ovf: default true (.mf); others: default false (SHA256SUMS)
+	Jobs              []Step    `json:"jobs,omitempty"`               // a workflow instead of an export: its steps
+	Finally           []Step    `json:"finally,omitempty"`            // steps that run after all others, however those ended
 }
 
 // Job is one submitted job as the store keeps it.
@@ -61,6 +63,7 @@ type Job struct {
 	Error        *Failure        `json:"error,omitempty"`
 	CancelReason string          `json:"cancel_reason,omitempty"`
 	Artifacts    []Artifact      `json:"artifacts,omitempty"`
+	Steps        []StepState     `json:"steps,omitempty"` // of a workflow
 	Receipt      json.RawMessage `json:"receipt,omitempty"`
 }
 
@@ -89,6 +92,11 @@ func FailureOf(err error) *Failure {
 	return &Failure{Kind: e.Kind.String(), Code: e.Code, Message: e.Msg, Fix: e.Fix}
 }
 
+// Err is the failure as an error again, with text in front of its message.
+func (f *Failure) Err(prefix string) *fault.Error {
+	return fault.New(fault.KindNamed(f.Kind), f.Code, prefix+f.Message, f.Fix)
+}
+
 // Artifact is a file that a step made.
 type Artifact struct {
 	Name   string `json:"name"`
@@ -101,7 +109,7 @@ type Artifact struct {
 
 // Progress is the last known state of a running job; it is not an event.
 type Progress struct {
-	Phase         string         `json:"phase"` // preparing, copying, verifying, publishing, cleaning
+	Phase         string         `json:"phase"` // preparing, copying, verifying, publishing, cleaning; of a workflow STEP: and its phase
 	Percent       float64        `json:"percent"`
 	BytesRead     int64          `json:"bytes_read"`  // logical bytes passed, zero runs included
 	BytesTotal    int64          `json:"bytes_total"` // sum of the disks' capacities

@@ -10,6 +10,11 @@ const DefaultMaxAttempts = 3
 
 // WithDefaults fills in what the user left out and the engine decides by itself.
 func (s Spec) WithDefaults() Spec {
+	if s.IsWorkflow() {
+		s.Priority = cmp.Or(s.Priority, Normal)
+		s.MaxAttempts = cmp.Or(s.MaxAttempts, DefaultMaxAttempts)
+		return s
+	}
 	s.Provider = cmp.Or(s.Provider, "vsphere")
 	s.Format = cmp.Or(s.Format, "ova")
 	s.Priority = cmp.Or(s.Priority, Normal)

@@ -2,10 +2,21 @@ package job
 
 import "fmt"
 
-// node is a value of a parsed document, JSON or YAML, with its line.
+// pos is a place in a document, both counted from 1.
+type pos struct{ line, col int }
+
+// String says the place in a message; the zero place is nowhere.
+func (p pos) String() string {
+	if p.line == 0 {
+		return ""
+	}
+	return fmt.Sprintf("line %d, column %d", p.line, p.col)
+}
+
+// node is a value of a parsed document, JSON or YAML, with its place.
 type node struct {
+	pos
 	kind  nodeKind
-	line  int
 	text  string // of a scalar
 	pairs []pair // of a map, in order; keys are unique
 	index map[string]*node
@@ -13,8 +24,8 @@ type node struct {
 }
 
 type pair struct {
+	pos
 	key   string
-	line  int
 	value *node
 }
 

@@ -14,6 +14,7 @@ type jsonParser struct {
 	dec  *json.Decoder
 	seen int // bytes whose lines are counted
 	line int
+	bol  int // where the line begins
 }
 
 func parseJSON(body []byte) (*node, error) {
@@ -31,10 +32,26 @@ func parseJSON(body []byte) (*node, error) {
 
 // here returns the line that the decoder is in.
 func (p *jsonParser) here() int {
+	return p.mark(int(p.dec.InputOffset())).line
+}
+
+// next returns the place where the next token begins.
+func (p *jsonParser) next() pos {
 	off := int(p.dec.InputOffset())
-	p.line += bytes.Count(p.body[p.seen:off], []byte{'\n'})
+	rest := p.body[off:]
+	return p.mark(off + len(rest) - len(bytes.TrimLeft(rest, " \t\r\n,:")))
+}
+
+// mark returns the place of an offset, or of the last one if that lies behind it.
+func (p *jsonParser) mark(off int) pos {
+	off = max(off, p.seen)
+	passed := p.body[p.seen:off]
+	p.line += bytes.Count(passed, []byte{'\n'})
+	if i := bytes.LastIndexByte(passed, '\n'); i >= 0 {
+		p.bol = p.seen + i + 1
+	}
 	p.seen = off
-	return p.line
+	return pos{p.line, off - p.bol + 1}
 }
 
 func (p *jsonParser) token() (json.Token, error) {
@@ -42,9 +59,7 @@ func (p *jsonParser) token() (json.Token, error) {
 	if err == nil {
 		return t, nil
 	}
-	rest := p.body[p.dec.InputOffset():]
-	space := rest[:len(rest)-len(bytes.TrimLeft(rest, " \t\r\n"))]
-	line := p.here() + bytes.Count(space, []byte{'\n'})
+	line := p.next().line
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, atLine(line, "the JSON text ends too early")
 	}
@@ -52,11 +67,12 @@ func (p *jsonParser) token() (json.Token, error) {
 }
 
 func (p *jsonParser) value(depth int) (*node, error) {
+	at := p.next()
 	t, err := p.token()
 	if err != nil {
 		return nil, err
 	}
-	n := &node{line: p.here()}
+	n := &node{pos: at}
 	switch t := t.(type) {
 	case nil:
 		return n, nil
@@ -90,12 +106,12 @@ func (p *jsonParser) value(depth int) (*node, error) {
 func (p *jsonParser) element(n *node, depth int) error {
 	var key pair
 	if n.kind == kindMap {
+		key.pos = p.next()
 		t, err := p.token()
 		if err != nil {
 			return err
 		}
 		key.key, _ = t.(string) // the decoder admits nothing else here
-		key.line = p.here()
 	}
 	v, err := p.value(depth)
 	if err != nil {

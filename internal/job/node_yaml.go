@@ -25,7 +25,7 @@ func fromYAML(y *yaml.Node) (*node, error) {
 	case y.Style&yaml.TaggedStyle != 0:
 		return nil, atLine(y.Line, "tags are not allowed")
 	}
-	n := &node{line: y.Line, text: y.Value}
+	n := &node{pos: pos{y.Line, y.Column}, text: y.Value}
 	switch y.Kind {
 	case yaml.SequenceNode:
 		n.kind = kindList
@@ -68,7 +68,7 @@ func (n *node) addYAML(content []*yaml.Node) error {
 		if err != nil {
 			return err
 		}
-		if err := n.add(pair{key: key.text, line: key.line, value: value}); err != nil {
+		if err := n.add(pair{pos: key.pos, key: key.text, value: value}); err != nil {
 			return err
 		}
 	}

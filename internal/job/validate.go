@@ -27,6 +27,9 @@ const (
 // possible without the executor. Kind Unprocessable; the message lists all
 // problems.
 func (s Spec) Validate(now time.Time) error {
+	if s.IsWorkflow() {
+		return s.validateWorkflow(now)
+	}
 	var p problems
 	p.text("name", s.Name, 0, maxName)
 	p.text("vm_path", s.VMPath, 1, maxPath)

@@ -51,7 +51,9 @@ func (s *Service) Get(ctx context.Context, p tenant.Principal, id string) (job.J
 	if err != nil {
 		return job.Job{}, err
 	}
-	return s.store.Reader(scope).Job(ctx, id)
+	j, err := s.store.Reader(scope).Job(ctx, id)
+	j.Spec = j.Spec.Shown()
+	return j, err
 }
 
 // Query returns one page of the jobs that match. A page shows the state of one
@@ -78,6 +80,9 @@ func (s *Service) Query(ctx context.Context, p tenant.Principal, q Query) (Page,
 	jobs, err := reader.Jobs(ctx, q, before)
 	if err != nil {
 		return Page{}, err
+	}
+	for i := range jobs {
+		jobs[i].Spec = jobs[i].Spec.Shown()
 	}
 	page := Page{Jobs: jobs}
 	if len(jobs) > limit {

@@ -100,6 +100,8 @@ func (m *memory) Amend(_ context.Context, id, ref string) error {
 	})
 }
 
+func (m *memory) Of(string, string) dispatch.Ledger { return m }
+
 func (m *memory) Settle(_ context.Context, id string) error {
 	return m.do(func() { delete(m.ledger, id) })
 }

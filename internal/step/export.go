@@ -18,6 +18,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/limit"
 	"github.com/hypersdk/hypersdk/internal/provider"
+	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/sink"
 )
 
@@ -40,6 +41,8 @@ type Export struct {
 	Log       *slog.Logger
 	Limits    *limit.Tree // of this node; nil: jobs are not limited
 	Bandwidth Bandwidth   // goes with Limits
+
+	expect *receipt.Receipt // whose disks the content must be; nil: not known
 }
 
 var formats = map[string]bool{"ova": true, "ovf": true, "vmdk": true, "qcow2": true, "raw": true}

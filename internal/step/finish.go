@@ -24,6 +24,9 @@ func (r *run) verify(ctx context.Context) error {
 	if err := r.settle(ctx); err != nil { // a crash may have kept the snapshot
 		return err
 	}
+	if err := r.expected(); err != nil {
+		return err
+	}
 	if _, err := r.openStage(ctx); err != nil {
 		return err
 	}
@@ -83,6 +86,21 @@ func (r *run) sums(ctx context.Context) error {
 	i := slices.IndexFunc(r.st.Files, func(f receipt.File) bool { return f.Name == sumsFile })
 	r.st.Files[i].SHA256 = ""
 	return r.hash(ctx, &r.st.Files[i])
+}
+
+// expected compares what was read with what must have been read.
+func (r *run) expected() error {
+	if r.x.expect == nil {
+		return nil
+	}
+	for _, want := range r.x.expect.Disks {
+		got, found := r.st.disk(want.Key)
+		if !found || got.Root != want.Root || got.Size != want.Size {
+			return fault.Newf(fault.Corrupt, "HX-CONVERT-001", "verify the export that was converted; check its storage",
+				"%s is not what the receipt of the export says", want.Name)
+		}
+	}
+	return nil
 }
 
 // hash fills in the file's size and SHA-256, or compares with what the writer

@@ -95,20 +95,27 @@ func (m *meter) phase(name string) {
 
 // begin starts a phase over disks.
 func (m *meter) begin(name string, disks []job.DiskProgress) []*disk.Counters {
+	counters := make([]*disk.Counters, len(disks))
+	for i, d := range disks {
+		counters[i] = new(disk.Counters)
+		if d.Done {
+			counters[i].Offset.Store(d.BytesTotal)
+		}
+	}
+	m.watch(name, disks, counters)
+	return counters
+}
+
+// watch starts a phase over disks whose counters are somebody else's.
+func (m *meter) watch(name string, disks []job.DiskProgress, counters []*disk.Counters) {
 	m.tell(time.Now()) // the end of the phase before
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.moved = m.transferred()
 	m.name, m.disks, m.rate = name, nil, rate{}
-	counters := make([]*disk.Counters, len(disks))
 	for i, d := range disks {
-		counters[i] = new(disk.Counters)
 		m.disks = append(m.disks, &diskMeter{DiskProgress: d, n: counters[i]})
-		if d.Done {
-			counters[i].Offset.Store(d.BytesTotal)
-		}
 	}
-	return counters
 }
 
 // update changes what is shown of a disk.

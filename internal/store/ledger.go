@@ -14,12 +14,21 @@ import (
 
 // ledger is the record of the remote objects of one leased job.
 type ledger struct {
-	s *Store
-	l dispatch.Lease
+	s        *Store
+	l        dispatch.Lease
+	step     string // of a workflow
+	provider string
 }
 
 // Ledger implements dispatch.Queue.
-func (s *Store) Ledger(l dispatch.Lease) dispatch.Ledger { return &ledger{s: s, l: l} }
+func (s *Store) Ledger(l dispatch.Lease) dispatch.Ledger {
+	return &ledger{s: s, l: l, provider: l.Job.Spec.Provider}
+}
+
+// Of implements dispatch.Ledger.
+func (g *ledger) Of(step, provider string) dispatch.Ledger {
+	return &ledger{s: g.s, l: g.l, step: step, provider: provider}
+}
 
 // Intend implements provider.Ledger.
 func (g *ledger) Intend(ctx context.Context, kind, ref string) (string, error) {
@@ -28,8 +37,8 @@ func (g *ledger) Intend(ctx context.Context, kind, ref string) (string, error) {
 		return "", fmt.Errorf("make a ledger id: %w", err)
 	}
 	err = g.s.fenced(ctx, g.l, func(t *tx) error {
-		_, err := t.exec(`INSERT INTO ledger (id, job_id, provider, kind, ref, at) VALUES ($1, $2, $3, $4, $5, $6)`,
-			id.String(), g.l.Job.ID, g.l.Job.Spec.Provider, kind, ref, t.now.UnixMicro())
+		_, err := t.exec(`INSERT INTO ledger (id, job_id, step, provider, kind, ref, at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			id.String(), g.l.Job.ID, g.step, g.provider, kind, ref, t.now.UnixMicro())
 		return err
 	})
 	return id.String(), err
@@ -56,7 +65,7 @@ func (g *ledger) Settle(ctx context.Context, id string) error {
 
 // Open implements dispatch.Ledger.
 func (g *ledger) Open(ctx context.Context) ([]provider.LedgerEntry, error) {
-	return g.s.entries(ctx, `SELECT id, job_id, provider, kind, ref FROM ledger WHERE job_id = $1 ORDER BY id`, g.l.Job.ID)
+	return g.s.entries(ctx, `SELECT id, job_id, provider, kind, ref FROM ledger WHERE job_id = $1 AND step = $2 ORDER BY id`, g.l.Job.ID, g.step)
 }
 
 // Orphans implements dispatch.Orphans.

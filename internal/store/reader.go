@@ -36,6 +36,9 @@ func (r *reader) Job(ctx context.Context, id string) (job.Job, error) {
 	if err == nil {
 		err = v.decode(r.s.clock.wall())
 	}
+	if err == nil {
+		err = r.withSteps(ctx, &v.Job)
+	}
 	one := []job.Job{v.Job}
 	if err == nil {
 		err = r.explain(ctx, one)

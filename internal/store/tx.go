@@ -88,7 +88,7 @@ func (t *tx) insert(j *job.Job, actor string) error {
 	if err != nil {
 		return err
 	}
-	path, name := searchKeys(j.Spec.VMPath)
+	path, name := searchKeys(j.Spec.VM())
 	_, err = t.row(`INSERT INTO jobs (id, tenant, state, priority, delayed, not_before, max_attempts, submitted_at, vm_path, vm_name, spec, ready_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING seq`,
 		[]any{j.ID, j.Tenant, string(j.State), j.Priority.Class(), t.delayed(*j), micros(j.NotBefore), j.MaxAttempts,
@@ -203,6 +203,9 @@ func (t *tx) save(r row, before job.Job, c job.Change, leaseUntil int64) error {
 		return err
 	}
 	if r.State.Final() {
+		if err := t.dropStepTokens(r.ID); err != nil {
+			return err
+		}
 		return t.dropCheckpoints(r.ID)
 	}
 	return nil

@@ -33,8 +33,20 @@ func (m *Metrics) Dispatch() dispatch.Hooks {
 		Retried: func(job.Job) { m.retries.Inc() },
 		Finished: func(j job.Job, took time.Duration) {
 			m.finished.WithLabelValues(string(j.State)).Inc()
-			m.jobTime.WithLabelValues(j.Spec.Provider, j.Spec.Format).Observe(took.Seconds())
+			format := j.Spec.Format
+			if j.Spec.IsWorkflow() {
+				format = "workflow"
+			}
+			m.jobTime.WithLabelValues(j.Spec.Provider, format).Observe(took.Seconds())
 		},
+	}
+}
+
+// Step counts a step of a workflow that ended.
+func (m *Metrics) Step(typ string, state job.StepStatus, took time.Duration) {
+	m.steps.WithLabelValues(typ, string(state)).Inc()
+	if state != job.StepSkipped {
+		m.stepTime.WithLabelValues(typ).Observe(took.Seconds())
 	}
 }
 

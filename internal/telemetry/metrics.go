@@ -45,6 +45,8 @@ type Metrics struct {
 	finished  *prometheus.CounterVec
 	jobTime   *prometheus.HistogramVec
 	retries   prometheus.Counter
+	steps     *prometheus.CounterVec
+	stepTime  *prometheus.HistogramVec
 	bytes     *prometheus.CounterVec
 
 	sourceRetries *prometheus.CounterVec
@@ -78,6 +80,9 @@ func NewMetrics(s Sources) *Metrics {
 	}
 	m.jobTime = m.histograms("jobs_duration_seconds", "From the first start of a job to its end.",
 		prometheus.ExponentialBuckets(1, 3, 12), "provider", "format") // 1 s to 49 h
+	m.steps = m.counters("steps_total", "Steps of workflows that ended, by how.", "type", "status")
+	m.stepTime = m.histograms("step_duration_seconds", "From the first start of a step to its end.",
+		prometheus.ExponentialBuckets(1, 3, 12), "type")
 	m.retries = m.counter("job_retries_total", "Attempts that failed and were put back.")
 	m.bytes = m.counters("bytes_total", "Bytes of disks: source came over the wire, written went to the output, zero was skipped.", "direction")
 	for _, d := range []string{source, written, zero} {

@@ -72,6 +72,9 @@ func newRegistry() huma.Registry {
 	r.RegisterTypeAlias(reflect.TypeFor[job.Priority](), reflect.TypeFor[prioritySchema]())
 	r.RegisterTypeAlias(reflect.TypeFor[tenant.Role](), reflect.TypeFor[roleSchema]())
 	r.RegisterTypeAlias(reflect.TypeFor[job.Bandwidth](), reflect.TypeFor[bandwidthSchema]())
+	r.RegisterTypeAlias(reflect.TypeFor[job.StepStatus](), reflect.TypeFor[stepStatusSchema]())
+	r.RegisterTypeAlias(reflect.TypeFor[job.Names](), reflect.TypeFor[namesSchema]())
+	r.RegisterTypeAlias(reflect.TypeFor[job.When](), reflect.TypeFor[whenSchema]())
 	return r
 }
 
@@ -105,6 +108,24 @@ func (bandwidthSchema) Schema(huma.Registry) *huma.Schema {
 		OneOf:       []*huma.Schema{{Type: huma.TypeString}, {Type: huma.TypeInteger}},
 	}
 }
+
+type stepStatusSchema string
+
+// Schema lists the states of a step.
+func (stepStatusSchema) Schema(huma.Registry) *huma.Schema { return enum(job.StepStatusNames()) }
+
+type namesSchema struct{}
+
+// Schema is a list of ids; a request may hold a single one as a text.
+func (namesSchema) Schema(huma.Registry) *huma.Schema {
+	one := &huma.Schema{Type: huma.TypeString}
+	return &huma.Schema{OneOf: []*huma.Schema{one, {Type: huma.TypeArray, Items: one}}}
+}
+
+type whenSchema string
+
+// Schema lists the conditions of a step.
+func (whenSchema) Schema(huma.Registry) *huma.Schema { return enum("success, failure, always") }
 
 func enum(names string) *huma.Schema {
 	s := &huma.Schema{Type: huma.TypeString}

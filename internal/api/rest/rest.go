@@ -90,6 +90,9 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeStatus()
 	a.routeNodes()
 	a.routeHealth()
+	if err := a.routeSchemas(); err != nil {
+		return nil, err
+	}
 	if err := a.routeDocument(); err != nil {
 		return nil, err
 	}

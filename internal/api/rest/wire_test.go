@@ -15,6 +15,7 @@ import (
 // wire names the schema of each type of the client.
 var wire = map[string]reflect.Type{
 	"Spec": reflect.TypeFor[client.Spec](), "Job": reflect.TypeFor[client.Job](), "Failure": reflect.TypeFor[client.Failure](),
+	"Step": reflect.TypeFor[client.Step](), "RetryPolicy": reflect.TypeFor[client.RetryPolicy](), "StepState": reflect.TypeFor[client.StepState](),
 	"Artifact": reflect.TypeFor[client.Artifact](), "Progress": reflect.TypeFor[client.Progress](), "DiskProgress": reflect.TypeFor[client.DiskProgress](),
 	"Event": reflect.TypeFor[client.Event](), "EventData": reflect.TypeFor[client.EventData](),
 	"QueryInputBody": reflect.TypeFor[client.Query](), "JobPage": reflect.TypeFor[client.Page](),

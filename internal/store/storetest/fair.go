@@ -7,6 +7,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
+	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
@@ -37,7 +38,17 @@ func (w *world) wantClaims(node string, n int, want string) []dispatch.Lease {
 
 func (w *world) setTenant(id string, weight int64, limit int, paused bool) {
 	w.Helper()
-	w.must(w.SetTenant(w.ctx, id, weight, limit, paused))
+	set := func(a *tenant.Account) error {
+		a.Weight, a.MaxConcurrentJobs, a.Paused = int(weight), int64(limit), paused
+		return nil
+	}
+	_, err := w.ChangeTenant(w.ctx, w.platform(), tenant.ID(id), set)
+	if fault.Is(err, fault.NotFound) {
+		a := tenant.Account{ID: tenant.ID(id), Name: id, State: tenant.Active, CreatedAt: w.now()}
+		_ = set(&a)
+		err = w.CreateTenant(w.ctx, w.platform(), a)
+	}
+	w.must(err)
 }
 
 func (w *world) fill(n int, s tenant.Scope, edit ...func(*job.Spec)) {

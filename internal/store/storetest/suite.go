@@ -27,9 +27,6 @@ type Store interface {
 	service.Feed
 	dispatch.Queue
 	dispatch.Orphans
-	// SetTenant sets what claims read of a tenant. The store need not offer it
-	// outside of tests.
-	SetTenant(ctx context.Context, id string, weight int64, limit int, paused bool) error
 	node.Registry
 	service.Nodes
 	auth.Keys
@@ -74,6 +71,7 @@ func Run(t *testing.T, open Open) {
 		{"a failed clean-up is tried again", testCleanupAgain},
 		{"checkpoints", testCheckpoints},
 		{"the ledger", testLedger},
+		{"the steps of a workflow", testSteps},
 		{"one event for each change", testEvents},
 		{"queries", testQueries},
 		{"pages", testPages},

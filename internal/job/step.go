@@ -1,0 +1,156 @@
+package job
+
+import (
+	"cmp"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Step is one step of a workflow. Which keys a step takes depends on its type:
+// see stepTypes.
+type Step struct {
+	ID        string       `json:"id"`
+	Type      string       `json:"type"`
+	DependsOn Names        `json:"depends_on,omitempty"`
+	When      When         `json:"when,omitempty"`    // success (default), failure, always
+	Input     Ref          `json:"input,omitempty"`   // $id.output
+	Retry     *RetryPolicy `json:"retry,omitempty"`   // of what may pass
+	Timeout   string       `json:"timeout,omitempty"` // of one attempt; Go duration
+
+	Name           string   `json:"name,omitempty"` // of the output
+	VMPath         string   `json:"vm_path,omitempty"`
+	Provider       string   `json:"provider,omitempty"`
+	Format         string   `json:"format,omitempty"`
+	OutputPath     string   `json:"output_path,omitempty"`
+	Compress       *bool    `json:"compress,omitempty"`
+	Compression    string   `json:"compression,omitempty"`
+	CompressionLvl int      `json:"compression_level,omitempty"`
+	Verify         string   `json:"verify,omitempty"`
+	Transport      string   `json:"transport,omitempty"`
+	ExcludeDisks   []string `json:"exclude_disks,omitempty"`
+	PowerOff       bool     `json:"power_off,omitempty"`
+
+	TargetFormat string `json:"target_format,omitempty"` // convert, hyper2kvm: qcow2, raw, vmdk
+	Engine       string `json:"engine,omitempty"`        // hyper2kvm: which program
+	Destination  string `json:"destination,omitempty"`   // upload: s3://bucket/prefix, file:///directory
+	Overwrite    bool   `json:"overwrite,omitempty"`     // upload to s3: replace objects
+	URL          string `json:"url,omitempty"`           // webhook
+	Message      string `json:"message,omitempty"`       // webhook
+
+	Marker string `json:"marker,omitempty"` // boot: what the guest prints when it is up
+
+	at map[string]pos // where the step and its keys stand in the document, if it was one
+}
+
+// Names are the ids of steps; a document may hold a single one as a text.
+type Names []string
+
+// When says for which end of the steps before it a step runs.
+type When string
+
+// The conditions.
+const (
+	OnSuccess When = "success" // all of depends_on completed
+	OnFailure When = "failure" // one of depends_on failed, or was not run because of a failure
+	Always    When = "always"  // all of depends_on ended
+)
+
+// Ref is a reference to what another step made: $id.output.
+type Ref string
+
+// Step returns the id of the step that is referred to, "" if the reference is
+// malformed.
+func (r Ref) Step() string {
+	id, ok := strings.CutPrefix(string(r), "$")
+	if !ok {
+		return ""
+	}
+	id, ok = strings.CutSuffix(id, ".output")
+	if !ok || !isStepID(id) {
+		return ""
+	}
+	return id
+}
+
+// RetryPolicy says how often a step is tried whose failure may pass.
+type RetryPolicy struct {
+	MaxAttempts int    `json:"max_attempts,omitempty"` // default 3
+	Backoff     string `json:"backoff,omitempty"`      // pause after the first attempt, doubled each time; default 5s
+	MaxBackoff  string `json:"max_backoff,omitempty"`  // the longest pause; default 5m
+}
+
+// Defaults of a step's retries.
+const (
+	defaultBackoff    = 5 * time.Second
+	defaultMaxBackoff = 5 * time.Minute
+	maxBackoff        = time.Hour
+)
+
+// Attempts is how often the step is tried.
+func (s *Step) Attempts() int {
+	if s.Retry == nil {
+		return DefaultMaxAttempts
+	}
+	return cmp.Or(s.Retry.MaxAttempts, DefaultMaxAttempts)
+}
+
+// Pause is the longest pause after an attempt (from 1) of a valid step.
+func (s *Step) Pause(attempt int) time.Duration {
+	pause, longest := defaultBackoff, defaultMaxBackoff
+	if s.Retry != nil {
+		if d, err := time.ParseDuration(s.Retry.Backoff); err == nil {
+			pause = d
+		}
+		if d, err := time.ParseDuration(s.Retry.MaxBackoff); err == nil {
+			longest = d
+		}
+	}
+	for range attempt - 1 {
+		if pause >= longest {
+			break
+		}
+		pause *= 2
+	}
+	return min(pause, longest)
+}
+
+// Export returns the spec of a step of the type export, as if it had been
+// submitted by itself.
+func (s *Step) Export() Spec {
+	return Spec{
+		Name: s.Name, VMPath: s.VMPath, Provider: s.Provider, Format: s.Format, OutputPath: s.OutputPath,
+		Compress: s.Compress, Compression: s.Compression, CompressionLvl: s.CompressionLvl, Verify: s.Verify,
+		Transport: s.Transport, ExcludeDisks: s.ExcludeDisks, PowerOff: s.PowerOff, Timeout: s.Timeout, MaxAttempts: s.Attempts(),
+	}.WithDefaults()
+}
+
+// Shown returns the spec as it may be shown: the URL of a webhook is a secret,
+// of which only the host is left.
+func (s Spec) Shown() Spec {
+	s.Jobs, s.Finally = shown(s.Jobs), shown(s.Finally)
+	return s
+}
+
+func shown(steps []Step) []Step {
+	out := make([]Step, len(steps))
+	for i := range steps {
+		out[i] = steps[i]
+		if out[i].URL != "" {
+			out[i].URL = ShownURL(out[i].URL)
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// ShownURL leaves the scheme and the host of a URL.
+func ShownURL(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return "[hidden]"
+	}
+	return u.Scheme + "://" + u.Host + "/[hidden]"
+}
