@@ -23,10 +23,11 @@ func TestStoreAwayForAWhile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBench(t, func(b *bench) {
-				var ended error
+				ended := make(chan error, 4) // of the runs
 				b.runner.run = func(ctx context.Context, t dispatch.Task) (job.Outcome, error) {
-					ended = t.SaveToken(ctx, []byte("token"))
-					return job.Outcome{}, ended
+					err := t.SaveToken(ctx, []byte("token"))
+					ended <- err
+					return job.Outcome{}, err
 				}
 				b.queue.set(func() {
 					b.queue.save = c.away
@@ -38,11 +39,13 @@ func TestStoreAwayForAWhile(t *testing.T) {
 				_, stop := b.begin()
 				b.pass(14 * time.Second) // a lease is 15 s
 				j := b.want(id, c.want)
+				b.runner.mu.Lock()
 				if j.Attempt != 1 || len(b.runner.runs) != 1 {
 					b.Errorf("attempt %d after %v", j.Attempt, b.runner.runs)
 				}
-				if c.want == job.Running && !fault.Is(ended, fault.Unavailable) {
-					b.Errorf("the run ended with %v", ended)
+				b.runner.mu.Unlock()
+				if err := <-ended; (c.want == job.Running) != fault.Is(err, fault.Unavailable) {
+					b.Errorf("the run ended with %v", err)
 				}
 				b.queue.set(func() { b.queue.save, b.queue.renew = 0, nil })
 				b.pass(10 * time.Second)
