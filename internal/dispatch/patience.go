@@ -2,9 +2,11 @@ package dispatch
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/provider"
 )
 
@@ -56,10 +58,6 @@ type patientLedger struct {
 	r *run
 }
 
-func (l patientLedger) Of(step, provider string) Ledger {
-	return patientLedger{l.Ledger.Of(step, provider), l.r}
-}
-
 func (l patientLedger) Intend(ctx context.Context, kind, ref string) (id string, err error) {
 	err = l.r.patiently(ctx, func() (err error) {
 		id, err = l.Ledger.Intend(ctx, kind, ref)
@@ -82,4 +80,31 @@ func (l patientLedger) Open(ctx context.Context) (open []provider.LedgerEntry, e
 		return err
 	})
 	return open, err
+}
+
+// Of is the ledger of a step, as patient as this one.
+func (l patientLedger) Of(step, provider string) Ledger {
+	return patientLedger{l.Ledger.Of(step, provider), l.r}
+}
+
+// patientSteps are Steps that wait for the store.
+type patientSteps struct {
+	Steps
+	r *run
+}
+
+func (s patientSteps) Load(ctx context.Context) (all map[string]StepRecord, err error) {
+	err = s.r.patiently(ctx, func() (err error) {
+		all, err = s.Steps.Load(ctx)
+		return err
+	})
+	return all, err
+}
+
+func (s patientSteps) Save(ctx context.Context, pos int, st job.StepState, receipt json.RawMessage) error {
+	return s.r.patiently(ctx, func() error { return s.Steps.Save(ctx, pos, st, receipt) })
+}
+
+func (s patientSteps) SaveToken(ctx context.Context, step string, token []byte) error {
+	return s.r.patiently(ctx, func() error { return s.Steps.SaveToken(ctx, step, token) })
 }

@@ -106,7 +106,7 @@ func (r *run) task() Task {
 	defer r.mu.Unlock()
 	return Task{
 		Job: l.Job, Token: r.token,
-		Ledger: patientLedger{r.d.q.Ledger(l), r}, Checkpoints: patientCheckpoints{r.d.q.Checkpoints(l), r}, Steps: r.d.q.Steps(l),
+		Ledger: patientLedger{r.d.q.Ledger(l), r}, Checkpoints: patientCheckpoints{r.d.q.Checkpoints(l), r}, Steps: patientSteps{r.d.q.Steps(l), r},
 		SaveToken: r.saveToken,
 		Progress:  r.setProgress,
 	}

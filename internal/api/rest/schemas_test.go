@@ -37,7 +37,7 @@ func TestTheSchemaOfWorkflows(t *testing.T) {
 		{"", "", true},
 		{"depends_on: export", "depends_on: [export]", true},
 		{"depends_on: export", "depend_on: export", false},
-		{"name:", "nmae:", false},
+		{"name:", "title:", false},
 		{"type: upload", "kind: upload", false},
 		{"id: upload", "id: 7", false},
 		{"jobs:", "steps:", false},
