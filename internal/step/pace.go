@@ -2,6 +2,7 @@ package step
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,7 +66,8 @@ func (r *run) limited(ctx context.Context) (stop func()) {
 		chain.SetJob(own)
 	}
 	ask := func() {
-		own, ofTenant, err := r.x.Bandwidth.Bandwidth(ctx, r.t.Job.ID)
+		id, _, _ := strings.Cut(r.t.Job.ID, ".") // a step's is JOB.STEP
+		own, ofTenant, err := r.x.Bandwidth.Bandwidth(ctx, id)
 		if err == nil {
 			chain.SetJob(own)
 			chain.SetTenant(ofTenant)
