@@ -30,5 +30,6 @@ func (s *Service) SetBandwidth(ctx context.Context, p tenant.Principal, id strin
 		j, err = tx.SetBandwidth(id, rate, windows)
 		return err
 	})
+	j.Spec = j.Spec.Shown()
 	return j, err
 }

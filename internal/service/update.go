@@ -51,7 +51,9 @@ func (s *Service) change(ctx context.Context, p tenant.Principal, id string, c j
 	if err != nil {
 		return job.Job{}, err
 	}
-	return s.store.Reader(scope).Job(ctx, id) // with the reason why it waits
+	j, err = s.store.Reader(scope).Job(ctx, id) // with the reason why it waits
+	j.Spec = j.Spec.Shown()
+	return j, err
 }
 
 func checkReason(reason string) error {

@@ -86,6 +86,28 @@ func (t *tx) dropStepTokens(id string) error {
 	return err
 }
 
+// restartSteps forgets the steps that did not complete: a job that is retried by
+// hand goes on with them.
+func (t *tx) restartSteps(id string) error {
+	states, err := t.strings(`SELECT state FROM steps WHERE job_id = $1`, id)
+	if err != nil {
+		return err
+	}
+	for _, text := range states {
+		var s job.StepState
+		if err := decodeStep([]byte(text), &s); err != nil {
+			return err
+		}
+		if s.State == job.StepCompleted {
+			continue
+		}
+		if _, err := t.exec(`DELETE FROM steps WHERE job_id = $1 AND id = $2`, id, s.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // withSteps fills in the states of a workflow's steps.
 func (r *reader) withSteps(ctx context.Context, j *job.Job) error {
 	if !j.Spec.IsWorkflow() {

@@ -202,6 +202,11 @@ func (t *tx) save(r row, before job.Job, c job.Change, leaseUntil int64) error {
 	if err := t.usage(r.Job, c); err != nil {
 		return err
 	}
+	if before.State.Final() && !r.State.Final() {
+		if err := t.restartSteps(r.ID); err != nil {
+			return err
+		}
+	}
 	if r.State.Final() {
 		if err := t.dropStepTokens(r.ID); err != nil {
 			return err
