@@ -131,6 +131,7 @@ type EventData struct {
 	Attempt   int        `json:"attempt"`
 	Node      string     `json:"node,omitempty"`
 	Reason    string     `json:"reason,omitempty"`
+	Subject   string     `json:"subject,omitempty"` // what the event is about if that is no job
 	NotBefore *time.Time `json:"not_before,omitempty"`
 	Error     *Failure   `json:"error,omitempty"`
 }

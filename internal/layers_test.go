@@ -28,6 +28,7 @@ var floors = map[string]int{
 	"internal/receipt":                      2,
 	"internal/event":                        3,
 	"internal/provider":                     4,
+	"internal/schedule":                     3,
 	"internal/sink":                         4,
 	"internal/disk/vmdk":                    4,
 	"internal/disk/qcow2":                   4,

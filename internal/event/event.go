@@ -41,6 +41,7 @@ type Data struct {
 	Attempt   int          `json:"attempt"`
 	Node      string       `json:"node,omitempty"`
 	Reason    string       `json:"reason,omitempty"`
+	Subject   string       `json:"subject,omitempty" doc:"What the event is about if that is no job, e.g. schedule:<id>"`
 	NotBefore *time.Time   `json:"not_before,omitempty"`
 	Error     *job.Failure `json:"error,omitempty"`
 }

@@ -24,6 +24,7 @@ type Store interface {
 
 // Reader reads one tenant's data.
 type Reader interface {
+	ScheduleReader
 	// Job returns one job. Kind NotFound.
 	Job(ctx context.Context, id string) (job.Job, error)
 	// Jobs returns the jobs that match, newest first, at most q.Limit of them,
@@ -40,6 +41,7 @@ type Reader interface {
 
 // Tx changes one tenant's data within a transaction.
 type Tx interface {
+	ScheduleTx
 	// Insert stores a new pending job and its event. It sets Seq.
 	Insert(j *job.Job) error
 	// Cancel moves a job along the state table by job.Cancel or job.Abandon, and

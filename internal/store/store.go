@@ -55,8 +55,11 @@ type Store struct {
 }
 
 var (
-	_ service.Store    = (*Store)(nil)
-	_ service.Feed     = (*Store)(nil)
+	_ service.Store = (*Store)(nil)
+	_ service.Feed  = (*Store)(nil)
+
+	_ service.DueSchedules = (*Store)(nil)
+
 	_ dispatch.Queue   = (*Store)(nil)
 	_ dispatch.Orphans = (*Store)(nil)
 )

@@ -24,10 +24,15 @@ const (
 	JobSubmit Permission = "job:submit"
 	JobCancel Permission = "job:cancel"
 	VMRead    Permission = "vm:read"
+
+	ScheduleRead  Permission = "schedule:read"
+	ScheduleWrite Permission = "schedule:write"
 )
 
 // All lists every permission.
-func All() []Permission { return []Permission{JobRead, JobSubmit, JobCancel, VMRead} }
+func All() []Permission {
+	return []Permission{JobRead, JobSubmit, JobCancel, VMRead, ScheduleRead, ScheduleWrite}
+}
 
 // Principal is an authenticated caller. The zero value may do nothing.
 type Principal struct {
