@@ -57,6 +57,7 @@ type Engine struct {
 	store      *store.Store
 	dispatcher *dispatch.Dispatcher
 	janitor    *dispatch.Janitor
+	scheduler  *service.Scheduler
 	providers  map[string]provider.Provider
 	key        ed25519.PrivateKey
 }
@@ -90,6 +91,7 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 	})
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
 	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Hooks: c.Service})
+	e.scheduler = service.NewScheduler(e.Service, st, c.Log)
 	return e, nil
 }
 
@@ -99,6 +101,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.dispatcher.Run(ctx) })
 	g.Go(func() error { return e.janitor.Run(ctx) })
+	g.Go(func() error { return e.scheduler.Run(ctx) })
 	g.Go(func() error {
 		select {
 		case err := <-e.store.Fatal():

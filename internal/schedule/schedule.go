@@ -73,6 +73,9 @@ const (
 	Refused   = "refused"   // the jobs were not accepted; Error says why
 )
 
+// Outcomes lists all outcomes of a run.
+func Outcomes() []string { return []string{Submitted, Queued, Skipped, Missed, Refused} }
+
 // Run is one run of a schedule, or a stretch of missed ones. A schedule has at
 // most one at a time: that is what makes it run exactly once.
 type Run struct {

@@ -277,12 +277,7 @@ func (m *maker) miss(d schedule.Decision, next time.Time) error {
 
 // prepare judges the jobs of a run and gives them ids.
 func (m *maker) prepare(run time.Time) ([]job.Job, error) {
-	r, err := m.s.prepare(m.ctx, m.scope, m.sch.Spec.Specs(run))
-	if err == nil && len(r.Refused) > 0 {
-		first := r.Refused[0]
-		err = fault.Newf(fault.Unprocessable, first.Error.Code, first.Error.Fix, "jobs[%d]: %s", first.Index, first.Error.Message)
-	}
-	return r.Jobs, err
+	return m.s.prepareAll(m.ctx, m.scope, m.sch.Spec.Specs(run))
 }
 
 // update runs fn in one transaction on the schedule as it was read; kind Conflict

@@ -178,12 +178,19 @@ func (s *Service) checkSchedule(ctx context.Context, scope tenant.Scope, d sched
 	if text, err := json.Marshal(d); err != nil || len(text) > MaxScheduleSpec {
 		return fault.Newf(fault.Unprocessable, "HX-SCHED-004", "split it", "the schedule is longer than %d bytes", MaxScheduleSpec)
 	}
-	r, err := s.prepare(ctx, scope, d.Specs(now))
-	if err == nil && len(r.Refused) > 0 {
-		first := r.Refused[0]
-		return fault.Newf(fault.Unprocessable, first.Error.Code, first.Error.Fix, "jobs[%d]: %s", first.Index, first.Error.Message)
-	}
+	_, err := s.prepareAll(ctx, scope, d.Specs(now))
 	return err
+}
+
+// prepareAll makes jobs of all specs, or none: then the error names the first
+// that is refused.
+func (s *Service) prepareAll(ctx context.Context, scope tenant.Scope, specs []job.Spec) ([]job.Job, error) {
+	r, err := s.prepare(ctx, scope, specs)
+	if len(r.Refused) == 0 {
+		return r.Jobs, err
+	}
+	first := r.Refused[0]
+	return nil, fault.Newf(fault.Unprocessable, first.Error.Code, first.Error.Fix, "jobs[%d]: %s", first.Index, first.Error.Message)
 }
 
 // changeSchedule edits a schedule and plans its next run anew.

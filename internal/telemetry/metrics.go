@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/schedule"
 )
 
 // Sources are asked at each scrape.
@@ -41,6 +42,8 @@ type Metrics struct {
 	jobTime   *prometheus.HistogramVec
 	retries   prometheus.Counter
 	bytes     *prometheus.CounterVec
+
+	scheduleRuns *prometheus.CounterVec
 
 	sourceRetries *prometheus.CounterVec
 	relogins      prometheus.Counter
@@ -73,6 +76,11 @@ func NewMetrics(s Sources) *Metrics {
 	m.bytes = m.counters("bytes_total", "Bytes of disks: source came over the wire, written went to the output, zero was skipped.", "direction")
 	for _, d := range []string{source, written, zero} {
 		m.bytes.WithLabelValues(d)
+	}
+
+	m.scheduleRuns = m.counters("schedule_runs_total", "Runs of schedules, by what became of them.", "outcome")
+	for _, o := range schedule.Outcomes() {
+		m.scheduleRuns.WithLabelValues(o)
 	}
 
 	m.sourceRetries = m.counters("source_retries_total", "Requests to a provider that were repeated.", "operation")

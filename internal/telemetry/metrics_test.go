@@ -62,6 +62,7 @@ func TestNamesAndLabels(t *testing.T) {
 		"hypervisord_jobs{status}",
 		"hypervisord_memory_bytes{}",
 		"hypervisord_queue_length{}",
+		"hypervisord_schedule_runs_total{outcome}",
 		"hypervisord_source_host_waits{}",
 		"hypervisord_source_relogins_total{}",
 		"hypervisord_source_retries_total{operation}",

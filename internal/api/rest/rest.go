@@ -80,6 +80,7 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeCancel()
 	a.routeEvents()
 	a.routeVMs()
+	a.routeSchedules()
 	a.routeStatus()
 	a.routeHealth()
 	if err := a.routeDocument(); err != nil {

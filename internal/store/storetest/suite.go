@@ -21,6 +21,7 @@ import (
 // Store is all that a store offers.
 type Store interface {
 	service.Store
+	service.DueSchedules
 	service.Feed
 	dispatch.Queue
 	dispatch.Orphans
@@ -58,6 +59,11 @@ func Run(t *testing.T, open Open) {
 		{"pages", testPages},
 		{"idempotency keys", testKeys},
 		{"the backlog", testBacklog},
+		{"schedules", testSchedules},
+		{"a schedule is changed by one at a time", testScheduleRevision},
+		{"schedules that are due", testScheduleDue},
+		{"runs of a schedule", testScheduleRuns},
+		{"jobs of a schedule", testScheduleJobs},
 		{"a commit wakes who waits", testFeed},
 		{"any history agrees with the model", testModel},
 	} {
