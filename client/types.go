@@ -184,8 +184,11 @@ type Status struct {
 
 // Workers are the places for jobs.
 type Workers struct {
-	Size int `json:"size"`
-	Busy int `json:"busy"`
+	Size   int    `json:"size"`
+	Busy   int    `json:"busy"` // more than Size while the pool drains
+	Min    int    `json:"min"`
+	Max    int    `json:"max"`    // the same as Min if the pool does not scale
+	Reason string `json:"reason"` // why Size is as it is
 }
 
 // Health is the state of the daemon: healthy, degraded or unhealthy, the worst

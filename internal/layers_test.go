@@ -29,6 +29,7 @@ var floors = map[string]int{
 	"internal/event":                        3,
 	"internal/provider":                     4,
 	"internal/schedule":                     3,
+	"internal/admission":                    4,
 	"internal/sink":                         4,
 	"internal/disk/vmdk":                    4,
 	"internal/disk/qcow2":                   4,

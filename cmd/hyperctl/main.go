@@ -145,7 +145,7 @@ func statusCommand(c *ctl) *cobra.Command {
 				{"VERSION", s.Version},
 				{"UPTIME", time.Duration(s.Uptime * float64(time.Second)).Round(time.Second).String()},
 				{"HEALTH", h.Status},
-				{"WORKERS", fmt.Sprintf("%d of %d at work", s.Workers.Busy, s.Workers.Size)},
+				{"WORKERS", workersText(s.Workers)},
 				{"OLDEST WAIT", time.Duration(s.OldestWait * float64(time.Second)).Round(time.Second).String()},
 			}
 			for _, state := range slices.Sorted(maps.Keys(s.Jobs)) {
@@ -157,4 +157,13 @@ func statusCommand(c *ctl) *cobra.Command {
 			return console.Table(c.out, rows)
 		}),
 	}
+}
+
+// workersText tells how many workers there are, and why.
+func workersText(w client.Workers) string {
+	text := fmt.Sprintf("%d of %d at work", w.Busy, w.Size)
+	if w.Min == w.Max {
+		return text
+	}
+	return fmt.Sprintf("%s (between %d and %d: %s)", text, w.Min, w.Max, w.Reason)
 }

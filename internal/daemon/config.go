@@ -32,6 +32,11 @@ type Config struct {
 	Log      LogConfig     `yaml:"log"`
 	Auth     AuthConfig    `yaml:"auth"`
 	VSphere  VSphereConfig `yaml:"vsphere"`
+
+	// MinWorkers and MaxWorkers let the number of workers follow the load; 0: it
+	// is Workers.
+	MinWorkers int `yaml:"min_workers"`
+	MaxWorkers int `yaml:"max_workers"`
 }
 
 // OutputConfig says where exports may go.
@@ -164,6 +169,9 @@ func (c *Config) check() error {
 	}
 	if c.Workers < 1 || c.Workers > 256 {
 		wrong = append(wrong, "workers: 1 to 256")
+	}
+	if scales := c.MinWorkers != 0 || c.MaxWorkers != 0; scales && (c.MinWorkers < 1 || c.MinWorkers > c.MaxWorkers || c.MaxWorkers > 256) {
+		wrong = append(wrong, "min_workers, max_workers: 1 to 256, both or none, the first not above the second")
 	}
 	for _, root := range c.Output.Roots {
 		if !filepath.IsAbs(root) {

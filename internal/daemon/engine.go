@@ -41,6 +41,7 @@ type EngineConfig struct {
 	KeyFile   string   // signs the receipts, made if it is missing; empty: signing.key in StateDir
 	Roots     []string // directories below which outputs may lie
 	Workers   int
+	Scale     Scale                        // zero: Workers is all there is
 	Providers map[string]provider.Provider // the engine closes them
 	Log       *slog.Logger
 
@@ -58,6 +59,7 @@ type Engine struct {
 	dispatcher *dispatch.Dispatcher
 	janitor    *dispatch.Janitor
 	scheduler  *service.Scheduler
+	autoscaler *dispatch.Autoscaler // nil: the pool is fixed
 	providers  map[string]provider.Provider
 	key        ed25519.PrivateKey
 }
@@ -89,6 +91,7 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 	e.dispatcher = dispatch.New(st, st, runner, dispatch.Options{
 		Node: host, Workers: c.Workers, Lease: lease, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
 	})
+	e.autoscaler = c.Scale.autoscaler(e.dispatcher, st)
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
 	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Hooks: c.Service})
 	e.scheduler = service.NewScheduler(e.Service, st, c.Log)
@@ -102,6 +105,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { return e.dispatcher.Run(ctx) })
 	g.Go(func() error { return e.janitor.Run(ctx) })
 	g.Go(func() error { return e.scheduler.Run(ctx) })
+	if e.autoscaler != nil {
+		g.Go(func() error { return e.autoscaler.Run(ctx) })
+	}
 	g.Go(func() error {
 		select {
 		case err := <-e.store.Fatal():

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/tenant"
@@ -71,4 +72,6 @@ type Feed interface {
 type Pool interface {
 	// Workers returns how many jobs can run at once here, and how many do.
 	Workers() (size, busy int)
+	// Scaling tells between what the size may change, and why it is as it is.
+	Scaling() (admission.Bounds, admission.Scaling)
 }

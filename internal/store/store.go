@@ -62,6 +62,7 @@ var (
 
 	_ dispatch.Queue   = (*Store)(nil)
 	_ dispatch.Orphans = (*Store)(nil)
+	_ dispatch.Backlog = (*Store)(nil)
 )
 
 // Open opens the store in a directory that no other process uses, makes it if

@@ -25,6 +25,7 @@ type Store interface {
 	service.Feed
 	dispatch.Queue
 	dispatch.Orphans
+	dispatch.Backlog
 }
 
 // Open makes an empty store that reads the given clock. The test's clean-up
@@ -59,6 +60,7 @@ func Run(t *testing.T, open Open) {
 		{"pages", testPages},
 		{"idempotency keys", testKeys},
 		{"the backlog", testBacklog},
+		{"what waits", testReady},
 		{"schedules", testSchedules},
 		{"a schedule is changed by one at a time", testScheduleRevision},
 		{"schedules that are due", testScheduleDue},
