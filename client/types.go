@@ -65,6 +65,8 @@ type Job struct {
 	// Receipt is the proof of a completed job, as Get returns it; a page of jobs
 	// is without.
 	Receipt json.RawMessage `json:"receipt,omitempty"`
+
+	ArtifactsRemovedAt *time.Time `json:"artifacts_removed_at,omitempty"` // by retention
 }
 
 // Failure is why a job failed.

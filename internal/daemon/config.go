@@ -37,6 +37,8 @@ type Config struct {
 	// is Workers.
 	MinWorkers int `yaml:"min_workers"`
 	MaxWorkers int `yaml:"max_workers"`
+
+	Retention RetentionConfig `yaml:"retention"`
 }
 
 // OutputConfig says where exports may go.
@@ -84,6 +86,8 @@ func DefaultConfig() Config {
 		StateDir: "/var/lib/hypersdk",
 		Workers:  max(2, runtime.GOMAXPROCS(0)),
 		Log:      LogConfig{Level: "info", Format: "json"},
+
+		Retention: RetentionConfig{Jobs: 90 * day},
 	}
 }
 
@@ -173,6 +177,7 @@ func (c *Config) check() error {
 	if scales := c.MinWorkers != 0 || c.MaxWorkers != 0; scales && (c.MinWorkers < 1 || c.MinWorkers > c.MaxWorkers || c.MaxWorkers > 256) {
 		wrong = append(wrong, "min_workers, max_workers: 1 to 256, both or none, the first not above the second")
 	}
+	wrong = append(wrong, c.Retention.check()...)
 	for _, root := range c.Output.Roots {
 		if !filepath.IsAbs(root) {
 			wrong = append(wrong, fmt.Sprintf("output.roots: %q is not an absolute path", root))

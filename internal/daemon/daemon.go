@@ -55,7 +55,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 	}
 	d.engine, err = NewEngine(ctx, EngineConfig{
 		StateDir: cfg.StateDir, Roots: cfg.Output.Roots, Workers: cfg.Workers, Providers: providers, Log: log,
-		Scale:   cfg.scale(metrics.Scaled),
+		Scale: cfg.scale(metrics.Scaled), Retention: cfg.Retention.policy(), Retained: metrics.Retention(),
 		Service: metrics.Service(), Dispatch: metrics.Dispatch(), Wrap: metrics.Runner,
 	})
 	if err != nil {
@@ -91,7 +91,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	doors, stopping := context.WithCancel(context.WithoutCancel(ctx))
 	d.stopping = stopping
 	api, err := rest.New(doors, rest.Deps{
-		Service: d.engine.Service, Inventory: d.engine, Auth: authenticator, Health: d.health(),
+		Service: d.engine.Service, Retention: d.engine.retention, Inventory: d.engine, Auth: authenticator, Health: d.health(),
 		Metrics: metrics.Handler(), Observe: metrics.Request, Log: d.log, Version: version.String(),
 	})
 	if err != nil {

@@ -45,6 +45,9 @@ type EngineConfig struct {
 	Providers map[string]provider.Provider // the engine closes them
 	Log       *slog.Logger
 
+	Retention service.RetentionPolicy // zero: everything is kept
+	Retained  service.RetentionHooks
+
 	Service  service.Hooks
 	Dispatch dispatch.Hooks
 	Wrap     func(dispatch.Runner) dispatch.Runner // decorates the executor; nil: not
@@ -59,6 +62,7 @@ type Engine struct {
 	dispatcher *dispatch.Dispatcher
 	janitor    *dispatch.Janitor
 	scheduler  *service.Scheduler
+	retention  *service.Retention
 	autoscaler *dispatch.Autoscaler // nil: the pool is fixed
 	providers  map[string]provider.Provider
 	key        ed25519.PrivateKey
@@ -94,6 +98,7 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 	e.autoscaler = c.Scale.autoscaler(e.dispatcher, st)
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
 	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Hooks: c.Service})
+	e.retention = service.NewRetention(st, &remover{outputs: c.Roots, node: host}, c.Retention, c.Retained, nil, c.Log)
 	e.scheduler = service.NewScheduler(e.Service, st, c.Log)
 	return e, nil
 }
@@ -105,6 +110,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { return e.dispatcher.Run(ctx) })
 	g.Go(func() error { return e.janitor.Run(ctx) })
 	g.Go(func() error { return e.scheduler.Run(ctx) })
+	g.Go(func() error { return e.retention.Run(ctx) })
 	if e.autoscaler != nil {
 		g.Go(func() error { return e.autoscaler.Run(ctx) })
 	}

@@ -52,6 +52,8 @@ type Job struct {
 	CancelReason string          `json:"cancel_reason,omitempty"`
 	Artifacts    []Artifact      `json:"artifacts,omitempty"`
 	Receipt      json.RawMessage `json:"receipt,omitempty"`
+
+	ArtifactsRemovedAt *time.Time `json:"artifacts_removed_at,omitempty"` // by retention
 }
 
 // Why a pending job waits.

@@ -58,7 +58,8 @@ var (
 	_ service.Store = (*Store)(nil)
 	_ service.Feed  = (*Store)(nil)
 
-	_ service.DueSchedules = (*Store)(nil)
+	_ service.DueSchedules   = (*Store)(nil)
+	_ service.RetentionStore = (*Store)(nil)
 
 	_ dispatch.Queue   = (*Store)(nil)
 	_ dispatch.Orphans = (*Store)(nil)

@@ -45,6 +45,7 @@ type Metrics struct {
 
 	scheduleRuns *prometheus.CounterVec
 	scaled       *prometheus.CounterVec
+	retained     retained
 
 	sourceRetries *prometheus.CounterVec
 	relogins      prometheus.Counter
@@ -85,6 +86,8 @@ func NewMetrics(s Sources) *Metrics {
 	}
 
 	m.scaled = m.counters("autoscale_decisions_total", "Changes of the number of workers.", "direction", "reason")
+
+	m.retained = m.retention()
 
 	m.sourceRetries = m.counters("source_retries_total", "Requests to a provider that were repeated.", "operation")
 	m.relogins = m.counter("source_relogins_total", "Sessions of a provider that had expired and were renewed.")

@@ -27,11 +27,13 @@ const (
 
 	ScheduleRead  Permission = "schedule:read"
 	ScheduleWrite Permission = "schedule:write"
+
+	RetentionRun Permission = "retention:run" // over all tenants
 )
 
 // All lists every permission.
 func All() []Permission {
-	return []Permission{JobRead, JobSubmit, JobCancel, VMRead, ScheduleRead, ScheduleWrite}
+	return []Permission{JobRead, JobSubmit, JobCancel, VMRead, ScheduleRead, ScheduleWrite, RetentionRun}
 }
 
 // Principal is an authenticated caller. The zero value may do nothing.

@@ -60,6 +60,7 @@ func newWorld(t *testing.T, change ...setup) *world {
 	must(t, err)
 	deps := rest.Deps{
 		Service:   service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store}),
+		Retention: service.NewRetention(w.store, outputs{}, service.RetentionPolicy{ArtifactCount: 1}, service.RetentionHooks{}, nil, log),
 		Inventory: w.inv,
 		Auth:      auth.NewKey(digest(key), tenant.NewPrincipal(tenant.Default, "key:test", tenant.All()...)),
 		Log:       log,
@@ -177,6 +178,13 @@ func (validator) Validate(_ context.Context, s job.Spec) error {
 		return fault.Newf(fault.Unprocessable, "HX-TEST-001", "use vsphere", "there is no provider %q", s.Provider)
 	}
 	return nil
+}
+
+// outputs removes everything.
+type outputs struct{}
+
+func (outputs) Remove(_ context.Context, j job.Job, _ bool) (int64, error) {
+	return j.Artifacts[0].Bytes, nil
 }
 
 // inventory is a list of VMs; fail makes it fail or panic.

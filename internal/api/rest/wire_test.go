@@ -23,6 +23,7 @@ var wire = map[string]reflect.Type{
 	"Health": reflect.TypeFor[client.Health](), "Check": reflect.TypeFor[client.Check](),
 	"VM": reflect.TypeFor[client.VM](), "Disk": reflect.TypeFor[client.Disk](), "NIC": reflect.TypeFor[client.NIC](), "Blocker": reflect.TypeFor[client.Blocker](),
 	"ScheduleSpec": reflect.TypeFor[client.ScheduleSpec](), "Schedule": reflect.TypeFor[client.Schedule](), "ScheduleRun": reflect.TypeFor[client.ScheduleRun](),
+	"RetentionReport": reflect.TypeFor[client.RetentionReport](), "RetainedArtifact": reflect.TypeFor[client.RetainedArtifact](),
 	"Problem": reflect.TypeFor[client.Error](), "Item": reflect.TypeFor[client.Issue](),
 }
 

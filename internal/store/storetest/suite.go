@@ -22,6 +22,7 @@ import (
 type Store interface {
 	service.Store
 	service.DueSchedules
+	service.RetentionStore
 	service.Feed
 	dispatch.Queue
 	dispatch.Orphans
@@ -61,6 +62,8 @@ func Run(t *testing.T, open Open) {
 		{"idempotency keys", testKeys},
 		{"the backlog", testBacklog},
 		{"what waits", testReady},
+		{"old artifacts", testOldArtifacts},
+		{"old jobs", testOldJobs},
 		{"schedules", testSchedules},
 		{"a schedule is changed by one at a time", testScheduleRevision},
 		{"schedules that are due", testScheduleDue},
