@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -72,7 +73,7 @@ func parseZone(name string) (*time.Location, error) {
 func checkExpression(expr string) error {
 	switch {
 	case expr == "":
-		return fmt.Errorf("cron is missing")
+		return errors.New("cron is missing")
 	case len(expr) > maxCron:
 		return fmt.Errorf("cron is longer than %d bytes", maxCron)
 	case strings.HasPrefix(expr, "@every"):
@@ -121,9 +122,8 @@ func (c *Cron) nextElapsed(t time.Time) time.Time {
 		if end.IsZero() || at.Before(end) {
 			return at.UTC()
 		}
-		t = end.Add(-time.Nanosecond) // so that the new offset's first instant is found
 		if w = wall(end.In(c.zone)); c.spec.Next(w.Add(-time.Nanosecond)).Equal(w) {
-			return end.UTC()
+			return end.UTC() // the new offset's first instant
 		}
 		t = end
 	}

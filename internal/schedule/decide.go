@@ -45,8 +45,7 @@ func (d Definition) Decide(id string, c *Cron, next, now time.Time) Decision {
 			late = r.drop(append(late, at), MaxCatchUp)
 		}
 	}
-	late = r.drop(late, d.madeUpFor(len(punctual)))
-	r.Runs = append(late, punctual...)
+	r.Runs = append(r.drop(late, d.madeUpFor(len(punctual))), punctual...)
 	return r
 }
 

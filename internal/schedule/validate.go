@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,7 +51,7 @@ func (d Definition) Validate(now time.Time) error {
 func checkName(name string) error {
 	switch {
 	case name == "":
-		return fmt.Errorf("name is missing")
+		return errors.New("name is missing")
 	case len(name) > maxName:
 		return fmt.Errorf("name is longer than %d bytes", maxName)
 	case strings.Trim(name, ".") == "" || strings.ContainsFunc(name, func(r rune) bool {
