@@ -11,7 +11,7 @@ import (
 // Backlog tells what waits.
 type Backlog interface {
 	// Ready counts the jobs of all tenants whose time has come, up to limit, and
-	// tells since when the oldest of them waits (zero: none does).
+	// tells since when the oldest of those that it counted waits (zero: none does).
 	Ready(ctx context.Context, limit int) (n int, oldest time.Time, err error)
 }
 

@@ -2,53 +2,33 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"time"
-
-	"github.com/hypersdk/hypersdk/internal/job"
 )
 
 // What waits, from the indexes of the claim loop: no answer depends on how many
-// jobs have ended.
+// jobs have ended, and a long queue is looked at no further than asked for.
 const (
-	sqlCountReady   = `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE state = 'pending' AND delayed = 0 LIMIT $1) AS some`
-	sqlCountOverdue = `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE state = 'pending' AND delayed = 1 AND not_before <= $1 LIMIT $2) AS some`
-	sqlOldestReady  = `SELECT submitted_at, not_before FROM jobs WHERE state = 'pending' AND delayed = 0 AND priority = $1 ORDER BY seq LIMIT 1`
-	sqlOldestOver   = `SELECT submitted_at, not_before FROM jobs WHERE state = 'pending' AND delayed = 1 AND not_before <= $1 ORDER BY not_before LIMIT 1`
+	sqlReadySince = `SELECT COUNT(*), COALESCE(MIN(CASE WHEN not_before > submitted_at THEN not_before ELSE submitted_at END), 0)
+		FROM (SELECT submitted_at, not_before FROM jobs WHERE state = 'pending' AND delayed = 0 LIMIT $1) AS some`
+	sqlOverdueSince = `SELECT COUNT(*), COALESCE(MIN(not_before), 0)
+		FROM (SELECT not_before FROM jobs WHERE state = 'pending' AND delayed = 1 AND not_before <= $1 LIMIT $2) AS some`
 )
 
 // Ready implements dispatch.Backlog.
 func (s *Store) Ready(ctx context.Context, limit int) (n int, oldest time.Time, err error) {
-	now := s.clock.wall().UnixMicro()
-	var overdue int
-	if err := s.read.QueryRowContext(ctx, sqlCountReady, limit).Scan(&n); err != nil {
+	var ready, overdue int
+	var since, over int64
+	if err := s.read.QueryRowContext(ctx, sqlReadySince, limit).Scan(&ready, &since); err != nil {
 		return 0, oldest, classify(err)
 	}
-	if err := s.read.QueryRowContext(ctx, sqlCountOverdue, now, limit).Scan(&overdue); err != nil {
+	if err := s.read.QueryRowContext(ctx, sqlOverdueSince, s.clock.wall().UnixMicro(), limit).Scan(&overdue, &over); err != nil {
 		return 0, oldest, classify(err)
 	}
-	if n = min(limit, n+overdue); n == 0 {
-		return 0, oldest, nil
+	if overdue > 0 && (ready == 0 || over < since) {
+		since = over
 	}
-	first := int64(0)
-	look := func(query string, arg any) error {
-		var submitted, notBefore int64
-		err := s.read.QueryRowContext(ctx, query, arg).Scan(&submitted, &notBefore)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		if since := max(submitted, notBefore); err == nil && (first == 0 || since < first) {
-			first = since
-		}
-		return classify(err)
+	if ready+overdue > 0 {
+		oldest = time.UnixMicro(since).UTC()
 	}
-	err = look(sqlOldestOver, now)
-	for class := 0; err == nil && class <= job.Low.Class(); class++ {
-		err = look(sqlOldestReady, class)
-	}
-	if first != 0 {
-		oldest = time.UnixMicro(first).UTC()
-	}
-	return n, oldest, err
+	return min(limit, ready+overdue), oldest, nil
 }

@@ -62,14 +62,15 @@ func (s *Store) ArtifactsRemoved(ctx context.Context, id, actor, reason string) 
 // CountOldJobs implements service.RetentionStore.
 func (s *Store) CountOldJobs(ctx context.Context, r service.JobRule, limit int) (n int, err error) {
 	err = s.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM (`+sqlOldJobs+`) AS old`,
-		r.Before.UnixMicro(), flag(r.KeepArtifacts), limit).Scan(&n)
+		r.Before.UnixMicro(), bit(r.KeepArtifacts), limit).Scan(&n)
 	return n, classify(err)
 }
 
-// DeleteOldJobs implements service.RetentionStore.
+// DeleteOldJobs implements service.RetentionStore. On PostgreSQL several nodes take
+// different jobs.
 func (s *Store) DeleteOldJobs(ctx context.Context, r service.JobRule, actor string, limit int) (n int, err error) {
 	err = s.w.update(ctx, func(t *tx) error {
-		ids, err := t.strings(sqlOldJobs, r.Before.UnixMicro(), flag(r.KeepArtifacts), limit)
+		ids, err := t.strings(sqlOldJobs+` /*! FOR UPDATE SKIP LOCKED */`, r.Before.UnixMicro(), bit(r.KeepArtifacts), limit)
 		if err != nil {
 			return err
 		}

@@ -51,10 +51,11 @@ func (r *scheduleRow) decode() error {
 	return nil
 }
 
-// Schedule implements service.ScheduleTx.
+// Schedule implements service.ScheduleTx. On PostgreSQL it holds off who else would
+// change the schedule.
 func (t *scopedTx) Schedule(ref string) (schedule.Schedule, error) {
 	var r scheduleRow
-	found, err := t.tx.row(`SELECT `+scheduleColumns+` FROM schedules WHERE tenant = $1 AND (id = $2 OR name = $2)`,
+	found, err := t.tx.row(`SELECT `+scheduleColumns+` FROM schedules WHERE tenant = $1 AND (id = $2 OR name = $2) /*! FOR UPDATE */`,
 		[]any{string(t.scope.Tenant()), ref}, r.all()...)
 	if err != nil {
 		return schedule.Schedule{}, err
@@ -84,7 +85,7 @@ func (t *scopedTx) InsertSchedule(s *schedule.Schedule) error {
 	s.Revision = 1
 	n64, err := t.tx.exec(`INSERT INTO schedules (id, tenant, name, spec, paused, next_run, due, created_at, updated_at, revision)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (tenant, name) DO NOTHING`,
-		s.ID, s.Tenant, s.Spec.Name, spec, flag(s.Spec.Paused), nullMicros(s.Next), nullMicros(s.Due),
+		s.ID, s.Tenant, s.Spec.Name, spec, bit(s.Spec.Paused), nullMicros(s.Next), nullMicros(s.Due),
 		s.CreatedAt.UnixMicro(), s.UpdatedAt.UnixMicro(), s.Revision)
 	if err != nil {
 		return err
@@ -121,7 +122,7 @@ func (t *scopedTx) SaveSchedule(s *schedule.Schedule, why service.ScheduleChange
 	n, err := t.tx.exec(`UPDATE schedules SET name = $1, spec = $2, paused = $3, next_run = $4, due = $5, queued = $6,
 		last_run = $7, last_jobs = $8, last_error = $9, updated_at = $10, revision = revision + 1
 		WHERE id = $11 AND tenant = $12 AND revision = $13`,
-		s.Spec.Name, spec, flag(s.Spec.Paused), nullMicros(s.Next), nullMicros(s.Due), s.Queued,
+		s.Spec.Name, spec, bit(s.Spec.Paused), nullMicros(s.Next), nullMicros(s.Due), s.Queued,
 		nullMicros(s.LastRun), lastJobs, lastError, s.UpdatedAt.UnixMicro(), s.ID, string(t.scope.Tenant()), s.Revision)
 	if err != nil {
 		return err
@@ -210,7 +211,8 @@ func (t *scopedTx) TrackJobs(id string, jobIDs []string) error {
 	return nil
 }
 
-func flag(b bool) int {
+// bit is a truth as the database has it.
+func bit(b bool) int {
 	if b {
 		return 1
 	}
