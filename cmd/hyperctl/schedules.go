@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,7 +54,7 @@ func listSchedules(c *ctl) *cobra.Command {
 				if len(s.NextRuns) > 0 {
 					next = localTime(&s.NextRuns[0])
 				}
-				rows = append(rows, []string{s.Spec.Name, s.Spec.Cron, s.Spec.TimeZone, next, localTime(s.LastRun), fmt.Sprint(len(s.Spec.Jobs)), scheduleNote(&s)})
+				rows = append(rows, []string{s.Spec.Name, s.Spec.Cron, s.Spec.TimeZone, next, localTime(s.LastRun), strconv.Itoa(len(s.Spec.Jobs)), scheduleNote(&s)})
 			}
 			if c.json {
 				return c.encode(all)
@@ -119,7 +120,7 @@ func (c *ctl) showSchedule(s *client.Schedule, runs []client.ScheduleRun) error 
 		{"CRON", s.Spec.Cron + " " + s.Spec.TimeZone},
 		{"OVERLAP", s.Spec.Overlap},
 		{"CATCH UP", s.Spec.CatchUp},
-		{"JOBS", fmt.Sprint(len(s.Spec.Jobs))},
+		{"JOBS", strconv.Itoa(len(s.Spec.Jobs))},
 	}
 	if note := scheduleNote(s); note != "" {
 		rows = append(rows, []string{"NOTE", note})
