@@ -71,7 +71,7 @@ func TestAutoscale(t *testing.T) {
 	inScaledBench(t, func(b *scaled) {
 		b.runner.run = func(ctx context.Context, _ dispatch.Task) (job.Outcome, error) {
 			select {
-			case <-time.After(5 * time.Minute):
+			case <-time.After(2 * time.Minute):
 				return job.Outcome{}, nil
 			case <-ctx.Done():
 				return job.Outcome{}, context.Cause(ctx)
@@ -85,14 +85,14 @@ func TestAutoscale(t *testing.T) {
 		}
 		b.pass(5 * time.Second)
 		b.wantPool(8, 8, admission.AtMax)
-		b.pass(15*time.Minute + 30*time.Second)
+		b.pass(6*time.Minute + 30*time.Second)
 		b.wantPool(8, 6, admission.Steady) // the last six of thirty
 		b.pass(time.Minute)
 		b.wantPool(6, 6, admission.Steady)
-		b.pass(30 * time.Minute)
+		b.pass(7 * time.Minute)
 		b.wantPool(1, 0, admission.Steady)
 		for _, id := range ids {
-			if j := b.want(id, job.Completed); j.Attempt != 1 || j.FinishedAt.Sub(*j.StartedAt) != 5*time.Minute {
+			if j := b.want(id, job.Completed); j.Attempt != 1 || j.FinishedAt.Sub(*j.StartedAt) != 2*time.Minute {
 				b.Errorf("%s was disturbed: %+v", id, j)
 			}
 		}

@@ -26,6 +26,23 @@ type timed struct {
 	mu     sync.Mutex
 	offset time.Duration
 	ran    []schedule.Run
+	refuse error // what the validator says
+}
+
+// Validate implements service.Validator.
+func (b *timed) Validate(ctx context.Context, s job.Spec) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.refuse != nil {
+		return b.refuse
+	}
+	return b.valid.Validate(ctx, s)
+}
+
+func (b *timed) setRefuse(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refuse = err
 }
 
 // inTime runs a test in a bubble whose clock starts at an instant.
@@ -39,7 +56,7 @@ func inTime(t *testing.T, start string, test func(b *timed)) {
 		}
 		b := &timed{bench: newBench(t, dir), offset: time.Until(begin)}
 		defer b.close()
-		b.deps.Now = b.now
+		b.deps.Now, b.deps.Validator = b.now, b
 		b.deps.Hooks.ScheduleRan = func(r schedule.Run) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -206,8 +223,8 @@ func (b *timed) scope() tenant.Scope {
 // Whatever the number of schedulers, a run is one job.
 func TestScheduleRunsExactlyOnce(t *testing.T) {
 	inTime(t, "2026-03-01T00:00:30Z", func(b *timed) {
-		defer b.begin(5)()
-		const schedules, minutes = 12, 10
+		defer b.begin(4)()
+		const schedules, minutes = 8, 4
 		for i := range schedules {
 			b.create(nightly(func(d *schedule.Definition) {
 				d.Name, d.Cron, d.Overlap = fmt.Sprintf("s%02d", i), "* * * * *", schedule.Replace
@@ -323,13 +340,13 @@ func TestScheduleRefused(t *testing.T) {
 	inTime(t, "2026-03-01T00:00:00+01:00", func(b *timed) {
 		defer b.begin(1)()
 		b.create(nightly())
-		b.valid.err = fault.New(fault.Exhausted, "HX-TEST-002", "the quota is used up", "wait")
+		b.setRefuse(fault.New(fault.Exhausted, "HX-TEST-002", "the quota is used up", "wait"))
 		b.until("2026-03-01T02:29:55+01:00")
 		s := b.schedule("nightly")
 		if s.LastError == nil || s.LastError.Code != "HX-TEST-002" || s.LastRun != nil {
 			b.Fatalf("%+v", s)
 		}
-		b.valid.err = nil
+		b.setRefuse(nil)
 		b.until("2026-03-02T02:29:55+01:00")
 		b.wantOutcomes("nightly", "03-01T01:30 refused", "03-02T01:30 submitted")
 		if s := b.schedule("nightly"); s.LastError != nil {
@@ -343,10 +360,10 @@ func TestScheduleOutlivesAnOutage(t *testing.T) {
 	inTime(t, "2026-03-01T02:29:50+01:00", func(b *timed) {
 		defer b.begin(1)()
 		b.create(nightly())
-		b.valid.err = fault.New(fault.Unavailable, "HX-TEST-003", "down", "wait")
+		b.setRefuse(fault.New(fault.Unavailable, "HX-TEST-003", "down", "wait"))
 		b.pass(30 * time.Second)
 		b.wantOutcomes("nightly")
-		b.valid.err = nil
+		b.setRefuse(nil)
 		b.pass(10 * time.Second)
 		b.wantOutcomes("nightly", "03-01T01:30 submitted")
 	})
