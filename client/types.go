@@ -128,12 +128,12 @@ type Event struct {
 
 // EventData is what an event tells besides its kind.
 type EventData struct {
-	Status    State      `json:"status"` // after the event
+	Subject   string     `json:"subject,omitempty"` // what it is about, if not a job
+	Status    State      `json:"status"`            // after the event
 	From      State      `json:"from,omitempty"`
 	Attempt   int        `json:"attempt"`
 	Node      string     `json:"node,omitempty"`
 	Reason    string     `json:"reason,omitempty"`
-	Subject   string     `json:"subject,omitempty"` // what the event is about if that is no job
 	NotBefore *time.Time `json:"not_before,omitempty"`
 	Error     *Failure   `json:"error,omitempty"`
 }

@@ -38,7 +38,7 @@ type Load struct {
 const (
 	Fixed     = "fixed"      // it does not scale
 	Steady    = "steady"     // as many as needed
-	Waiting   = "backlog"    // jobs wait and all workers are busy
+	Growing   = "backlog"    // jobs wait and all workers are busy
 	Unneeded  = "idle"       // workers had nothing to do for ShrinkAfter
 	ShortCPU  = "cpu"        // jobs wait, but the processors are busy: more would not be faster
 	ShortMem  = "memory"     // fewer, until there is memory again
@@ -86,7 +86,7 @@ func (b Bounds) Scale(l Load) Scaling {
 		if l.OldestWait < HurryAfter {
 			demand = min(demand, 2*size)
 		}
-		return Scaling{b.Clamp(max(size+1, demand)), Waiting}
+		return Scaling{b.Clamp(max(size+1, demand)), Growing}
 	}
 	return b.shrink(l, size, Steady)
 }

@@ -21,10 +21,10 @@ func TestScale(t *testing.T) {
 		"below the minimum":        {admission.Load{Size: 0}, 2, admission.Steady},
 		"above the maximum":        {admission.Load{Size: 40, Busy: 40}, 16, admission.Steady},
 		"a job that just came":     {admission.Load{Size: 2, Busy: 2, Backlog: 1, OldestWait: 100 * time.Millisecond}, 2, admission.Steady},
-		"one waits":                {admission.Load{Size: 2, Busy: 2, Backlog: 1, OldestWait: 2 * time.Second}, 3, admission.Waiting},
-		"many wait":                {admission.Load{Size: 2, Busy: 2, Backlog: 100, OldestWait: 2 * time.Second}, 4, admission.Waiting},
-		"many wait long":           {admission.Load{Size: 2, Busy: 2, Backlog: 10, OldestWait: time.Minute}, 12, admission.Waiting},
-		"many more than allowed":   {admission.Load{Size: 2, Busy: 2, Backlog: 100, OldestWait: time.Minute}, 16, admission.Waiting},
+		"one waits":                {admission.Load{Size: 2, Busy: 2, Backlog: 1, OldestWait: 2 * time.Second}, 3, admission.Growing},
+		"many wait":                {admission.Load{Size: 2, Busy: 2, Backlog: 100, OldestWait: 2 * time.Second}, 4, admission.Growing},
+		"many wait long":           {admission.Load{Size: 2, Busy: 2, Backlog: 10, OldestWait: time.Minute}, 12, admission.Growing},
+		"many more than allowed":   {admission.Load{Size: 2, Busy: 2, Backlog: 100, OldestWait: time.Minute}, 16, admission.Growing},
 		"at the maximum":           {admission.Load{Size: 16, Busy: 16, Backlog: 100, OldestWait: time.Minute}, 16, admission.AtMax},
 		"a free worker may not":    {admission.Load{Size: 4, Busy: 1, Backlog: 100, OldestWait: time.Hour}, 4, admission.Blocked},
 		"and is given up":          {admission.Load{Size: 4, Busy: 1, Backlog: 100, OldestWait: time.Hour, Idle: time.Hour}, 3, admission.Unneeded},
@@ -35,7 +35,7 @@ func TestScale(t *testing.T) {
 		"idle for a moment":        {admission.Load{Size: 8, Busy: 3, Idle: 30 * time.Second}, 8, admission.Steady},
 		"idle for long":            {admission.Load{Size: 8, Busy: 3, Idle: time.Minute}, 6, admission.Unneeded},
 		"idle, no less than busy":  {admission.Load{Size: 8, Busy: 7, Idle: time.Minute}, 7, admission.Unneeded},
-		"drained, and work comes":  {admission.Load{Size: 2, Busy: 6, Backlog: 3, OldestWait: 2 * time.Second}, 4, admission.Waiting},
+		"drained, and work comes":  {admission.Load{Size: 2, Busy: 6, Backlog: 3, OldestWait: 2 * time.Second}, 4, admission.Growing},
 	} {
 		if got := b.Scale(c.load); got.Size != c.want || got.Reason != c.why {
 			t.Errorf("%s: %+v, want %d %s", name, got, c.want, c.why)

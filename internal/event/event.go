@@ -36,12 +36,12 @@ type Event struct {
 
 // Data is what an event tells besides its kind.
 type Data struct {
-	State     job.State    `json:"status"`         // the state after the event
-	From      job.State    `json:"from,omitempty"` // the state before
+	Subject   string       `json:"subject,omitempty"` // what it is about, if not a job: tenant:ID, key:ID
+	State     job.State    `json:"status"`            // the state after the event
+	From      job.State    `json:"from,omitempty"`    // the state before
 	Attempt   int          `json:"attempt"`
 	Node      string       `json:"node,omitempty"`
 	Reason    string       `json:"reason,omitempty"`
-	Subject   string       `json:"subject,omitempty" doc:"What the event is about if that is no job, e.g. schedule:<id>"`
 	NotBefore *time.Time   `json:"not_before,omitempty"`
 	Error     *job.Failure `json:"error,omitempty"`
 }

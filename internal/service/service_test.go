@@ -349,7 +349,7 @@ type pool struct{}
 func (pool) Workers() (int, int) { return 4, 3 }
 
 func (pool) Scaling() (admission.Bounds, admission.Scaling) {
-	return admission.Bounds{Min: 2, Max: 8}, admission.Scaling{Size: 4, Reason: admission.Waiting}
+	return admission.Bounds{Min: 2, Max: 8}, admission.Scaling{Size: 4, Reason: admission.Growing}
 }
 
 func TestStatus(t *testing.T) {
@@ -363,7 +363,7 @@ func TestStatus(t *testing.T) {
 		st, err := b.svc.Status(b.Context(), b.us)
 		b.must(err)
 		if st.Jobs[job.Pending] != 1 || st.Jobs[job.Cancelled] != 1 || len(st.Jobs) != len(job.States()) || st.Workers != 4 || st.Busy != 3 ||
-			st.Bounds.Max != 8 || st.SizeReason != admission.Waiting ||
+			st.Bounds.Max != 8 || st.SizeReason != admission.Growing ||
 			st.OldestWait < time.Hour || st.OldestWait > 2*time.Hour {
 			b.Errorf("got %+v", st)
 		}

@@ -9,9 +9,9 @@ import (
 // jobs have ended, and a long queue is looked at no further than asked for.
 const (
 	sqlReadySince = `SELECT COUNT(*), COALESCE(MIN(CASE WHEN not_before > submitted_at THEN not_before ELSE submitted_at END), 0)
-		FROM (SELECT submitted_at, not_before FROM jobs WHERE state = 'pending' AND delayed = 0 LIMIT $1) AS some`
+		FROM (SELECT submitted_at, not_before FROM jobs WHERE state = 'pending' AND delayed = 0 LIMIT $1) AS waiting`
 	sqlOverdueSince = `SELECT COUNT(*), COALESCE(MIN(not_before), 0)
-		FROM (SELECT not_before FROM jobs WHERE state = 'pending' AND delayed = 1 AND not_before <= $1 LIMIT $2) AS some`
+		FROM (SELECT not_before FROM jobs WHERE state = 'pending' AND delayed = 1 AND not_before <= $1 LIMIT $2) AS waiting`
 )
 
 // Ready implements dispatch.Backlog.

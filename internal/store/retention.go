@@ -62,7 +62,7 @@ func (s *Store) ArtifactsRemoved(ctx context.Context, id, actor, reason string) 
 // CountOldJobs implements service.RetentionStore.
 func (s *Store) CountOldJobs(ctx context.Context, r service.JobRule, limit int) (n int, err error) {
 	err = s.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM (`+sqlOldJobs+`) AS old`,
-		r.Before.UnixMicro(), bit(r.KeepArtifacts), limit).Scan(&n)
+		r.Before.UnixMicro(), truth(r.KeepArtifacts), limit).Scan(&n)
 	return n, classify(err)
 }
 
@@ -70,7 +70,7 @@ func (s *Store) CountOldJobs(ctx context.Context, r service.JobRule, limit int) 
 // different jobs.
 func (s *Store) DeleteOldJobs(ctx context.Context, r service.JobRule, actor string, limit int) (n int, err error) {
 	err = s.w.update(ctx, func(t *tx) error {
-		ids, err := t.strings(sqlOldJobs+` /*! FOR UPDATE SKIP LOCKED */`, r.Before.UnixMicro(), bit(r.KeepArtifacts), limit)
+		ids, err := t.strings(sqlOldJobs+` /*! FOR UPDATE SKIP LOCKED */`, r.Before.UnixMicro(), truth(r.KeepArtifacts), limit)
 		if err != nil {
 			return err
 		}

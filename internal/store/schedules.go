@@ -85,7 +85,7 @@ func (t *scopedTx) InsertSchedule(s *schedule.Schedule) error {
 	s.Revision = 1
 	n64, err := t.tx.exec(`INSERT INTO schedules (id, tenant, name, spec, paused, next_run, due, created_at, updated_at, revision)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (tenant, name) DO NOTHING`,
-		s.ID, s.Tenant, s.Spec.Name, spec, bit(s.Spec.Paused), nullMicros(s.Next), nullMicros(s.Due),
+		s.ID, s.Tenant, s.Spec.Name, spec, truth(s.Spec.Paused), nullMicros(s.Next), nullMicros(s.Due),
 		s.CreatedAt.UnixMicro(), s.UpdatedAt.UnixMicro(), s.Revision)
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func (t *scopedTx) SaveSchedule(s *schedule.Schedule, why service.ScheduleChange
 	n, err := t.tx.exec(`UPDATE schedules SET name = $1, spec = $2, paused = $3, next_run = $4, due = $5, queued = $6,
 		last_run = $7, last_jobs = $8, last_error = $9, updated_at = $10, revision = revision + 1
 		WHERE id = $11 AND tenant = $12 AND revision = $13`,
-		s.Spec.Name, spec, bit(s.Spec.Paused), nullMicros(s.Next), nullMicros(s.Due), s.Queued,
+		s.Spec.Name, spec, truth(s.Spec.Paused), nullMicros(s.Next), nullMicros(s.Due), s.Queued,
 		nullMicros(s.LastRun), lastJobs, lastError, s.UpdatedAt.UnixMicro(), s.ID, string(t.scope.Tenant()), s.Revision)
 	if err != nil {
 		return err
@@ -211,8 +211,8 @@ func (t *scopedTx) TrackJobs(id string, jobIDs []string) error {
 	return nil
 }
 
-// bit is a truth as the database has it.
-func bit(b bool) int {
+// truth is a truth as the database has it.
+func truth(b bool) int {
 	if b {
 		return 1
 	}
