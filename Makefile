@@ -17,7 +17,7 @@ DEADCODE_VERSION := v0.52.0
 GOVC_VERSION     := v0.39.0
 
 DEMO_TOOLS  := qemu-img qemu-system-x86_64
-TEST_TOOLS  := $(DEMO_TOOLS) gcc strace mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3
+TEST_TOOLS  := $(DEMO_TOOLS) gcc strace mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres
 BENCH_TOOLS := qemu-img openssl
 
 .PHONY: help
@@ -46,8 +46,8 @@ lint: $(GOLANGCI) $(DEADCODE) ## Format, vet, linters, dead code, tidy modules
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GOLANGCI) run --allow-parallel-runners
-	@# storetest is a suite for tests: no program reaches it, and -test would hide what only tests use.
-	@out="$$($(DEADCODE) ./... | grep -v '^internal/store/storetest/' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
+	@# storetest and pgtest serve tests: no program reaches them, and -test would hide what only tests use.
+	@out="$$($(DEADCODE) ./... | grep -vE '^internal/store/(storetest|pgtest)/' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
 
 .PHONY: race
 race: $(GOVC) ## All package tests under the race detector, with the real parts; every format without it

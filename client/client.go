@@ -153,10 +153,7 @@ func (c *Client) once(ctx context.Context, q call) (wait time.Duration, err erro
 	if res.StatusCode/100 != 2 && res.StatusCode != q.also {
 		return retryAfter(res), errorOf(res)
 	}
-	if q.out == nil {
-		return 0, nil
-	}
-	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(q.out); err != nil {
+	if err := decode(io.LimitReader(res.Body, maxAnswer), q.out); err != nil {
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
@@ -164,6 +161,18 @@ func (c *Client) once(ctx context.Context, q call) (wait time.Duration, err erro
 			RequestID: res.Header.Get("X-Request-ID"), Err: err, transient: true}
 	}
 	return 0, nil
+}
+
+// decode reads JSON, or any text into a *[]byte.
+func decode(r io.Reader, out any) (err error) {
+	if out == nil {
+		return nil
+	}
+	if text, ok := out.(*[]byte); ok {
+		*text, err = io.ReadAll(r)
+		return err
+	}
+	return json.NewDecoder(r).Decode(out)
 }
 
 // send makes the request; the caller closes the body.

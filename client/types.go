@@ -25,6 +25,14 @@ type Spec struct {
 	Timeout        string            `json:"timeout,omitempty"` // Go duration
 	NotBefore      *time.Time        `json:"not_before,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
+
+	Profile           string   `json:"profile,omitempty"`            // named defaults for what is left out here
+	ProfileDigest     string   `json:"profile_digest,omitempty"`     // given: the profile must still be that
+	BandwidthLimit    string   `json:"bandwidth_limit,omitempty"`    // 50MB: bytes per second
+	BandwidthWindows  []string `json:"bandwidth_windows,omitempty"`  // Mon-Fri 08:00-18:00 = 50MB
+	EnableCheckpoints *bool    `json:"enable_checkpoints,omitempty"` // default true
+	VerifyChecksum    *bool    `json:"verify_checksum,omitempty"`    // true: verify full, false: none
+	GenerateManifest  *bool    `json:"generate_manifest,omitempty"`
 }
 
 // State of a job.
@@ -50,8 +58,9 @@ type Job struct {
 	Spec         Spec       `json:"spec"`
 	Status       State      `json:"status"`
 	Priority     string     `json:"priority"`
-	WaitReason   string     `json:"wait_reason,omitempty"` // why it is pending
-	Attempt      int        `json:"attempt"`               // attempts begun
+	WaitReason   string     `json:"wait_reason,omitempty"` // why it is pending: slot, tenant_limit, not_before, paused
+	Paused       bool       `json:"paused,omitempty"`
+	Attempt      int        `json:"attempt"` // attempts begun
 	MaxAttempts  int        `json:"max_attempts"`
 	Node         string     `json:"node,omitempty"`
 	SubmittedAt  time.Time  `json:"submitted_at"`
@@ -136,6 +145,7 @@ type EventData struct {
 	Reason    string     `json:"reason,omitempty"`
 	NotBefore *time.Time `json:"not_before,omitempty"`
 	Error     *Failure   `json:"error,omitempty"`
+	Priority  string     `json:"priority,omitempty"` // the new one, where it changed
 }
 
 // Query selects jobs: fields are cumulative, the values of one alternatives.

@@ -25,6 +25,7 @@ type house struct {
 	output   string // the first root of outputs
 	password string // file that holds vCenter's password
 	workers  int
+	store    string   // URL of a PostgreSQL database; empty: SQLite
 	roots    []string // further roots of outputs
 }
 
@@ -68,6 +69,9 @@ func (h *house) settle() {
 	}
 	fmt.Fprintf(&b, "vsphere:\n  url: %q\n  username: %q\n  password_file: %q\n  thumbprint: %q\n",
 		h.sim.URL(), h.sim.Username(), h.password, h.sim.Thumbprint())
+	if h.store != "" {
+		fmt.Fprintf(&b, "store: %q\n", h.store)
+	}
 	write(h.T, h.config, b.String())
 }
 

@@ -10,6 +10,7 @@ package_of() {
 	qemu-system-x86_64) echo "qemu-system-x86 seabios" ;;
 	mkfs.xfs) echo xfsprogs ;;
 	mkfs.ext4) echo e2fsprogs ;;
+	postgres) echo postgresql ;; # the tests run servers of their own
 	gcc) echo "gcc libc6-dev" ;; # the race detector needs cgo
 	strace | openssl | tmux | tar | virt-v2v | python3) echo "$1" ;;
 	*) echo "deps.sh: no package known for $1" >&2; exit 2 ;;
@@ -18,6 +19,8 @@ package_of() {
 
 missing=()
 for tool in "$@"; do
+	# Debian keeps PostgreSQL's server out of PATH.
+	[ "$tool" = postgres ] && compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && continue
 	if ! PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null 2>&1; then
 		read -ra names <<<"$(package_of "$tool")"
 		missing+=("${names[@]}")
@@ -36,5 +39,10 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "Installing: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
+if [[ " ${missing[*]} " == *" postgresql "* ]] && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+	# The package would make a database server and start it; nobody asked for one.
+	mkdir -p /etc/postgresql-common
+	echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+fi
 apt-get update -qq >/dev/null
 "${install[@]}" -qq >/dev/null

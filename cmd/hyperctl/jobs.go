@@ -19,8 +19,11 @@ import (
 )
 
 func jobsCommand(c *ctl) *cobra.Command {
-	cmd := &cobra.Command{Use: "jobs", Short: "Submit, look at and cancel jobs"}
+	cmd := &cobra.Command{Use: "jobs", Short: "Submit, look at, change and cancel jobs"}
 	cmd.AddCommand(listJobs(c), getJob(c), watchJobs(c), cancelJobs(c), submitJobs(c))
+	cmd.AddCommand(explainJob(c))
+	cmd.AddCommand(updateJobs(c)...)
+	cmd.AddCommand(jobBandwidth(c))
 	return cmd
 }
 
@@ -111,6 +114,12 @@ func (c *ctl) show(j *job.Job) error {
 	if p := j.Progress; p != nil {
 		rows = append(rows, []string{"PROGRESS", fmt.Sprintf("%s %.1f%% (%s of %s, %s, %s left)",
 			p.Phase, p.Percent, console.Bytes(p.BytesRead), console.Bytes(p.BytesTotal), console.Rate(p.Rate), console.ETA(p.ETA))})
+		if p.LimitedBy != "" {
+			rows = append(rows, []string{"LIMITED BY", p.LimitedBy})
+		}
+	}
+	if j.Spec.Profile != "" {
+		rows = append(rows, []string{"PROFILE", j.Spec.Profile})
 	}
 	return console.Table(c.out, rows)
 }
@@ -240,6 +249,8 @@ func submitJobs(c *ctl) *cobra.Command {
 	f.StringVar(&spec.OutputPath, "output-path", "", "directory below a root of the daemon")
 	f.StringVar(&spec.Priority, "priority", "", "critical, high, normal (default), low")
 	f.StringVar(&spec.Transport, "transport", "", "auto (default), range, nfc")
+	f.StringVarP(&spec.Profile, "profile", "p", "", "named defaults; flags given beside it win")
+	f.StringVar(&spec.BandwidthLimit, "bandwidth-limit", "", "bytes per second: 50MB, 50MiB, a number, unlimited")
 	f.BoolVarP(&wait, "watch", "w", false, "follow the jobs to their end")
 	cmd.MarkFlagsOneRequired("file", "vm")
 	cmd.MarkFlagsMutuallyExclusive("file", "vm")
@@ -262,6 +273,11 @@ func (c *ctl) jobsText(file string, spec client.Spec) ([]byte, error) {
 	if file == "" {
 		return json.Marshal(spec)
 	}
+	return c.readFile(file)
+}
+
+// readFile reads what a --file flag names; - is standard input.
+func (c *ctl) readFile(file string) ([]byte, error) {
 	in := c.in
 	if file != "-" {
 		f, err := os.Open(file)

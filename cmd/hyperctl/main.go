@@ -60,7 +60,8 @@ HYPERVISORD_API_KEY.
 	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("HYPERVISORD_SERVER"), console.DefaultServer), "URL of the daemon (default $HYPERVISORD_SERVER)")
 	f.StringVar(&c.keyFile, "api-key-file", os.Getenv("HYPERVISORD_API_KEY_FILE"), "file that holds the API key (default $HYPERVISORD_API_KEY_FILE)")
 	f.BoolVar(&c.json, "json", false, "write JSON")
-	root.AddCommand(jobsCommand(c), schedulesCommand(c), retentionCommand(c), vmsCommand(c), statusCommand(c))
+	root.AddCommand(jobsCommand(c), schedulesCommand(c), retentionCommand(c), vmsCommand(c), statusCommand(c), nodesCommand(c), tenantsCommand(c), keysCommand(c))
+	root.AddCommand(profilesCommand(c), validateCommand(c))
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

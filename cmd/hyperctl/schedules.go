@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strconv"
 	"time"
 
@@ -193,24 +191,6 @@ func setSchedule(c *ctl) *cobra.Command {
 func scheduleFile(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVarP(file, "file", "f", "", "JSON or YAML file with the schedule; - for standard input")
 	_ = cmd.MarkFlagRequired("file")
-}
-
-// readFile reads the file of a flag.
-func (c *ctl) readFile(name string) ([]byte, error) {
-	in := c.in
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("--file: %w", err)
-		}
-		defer f.Close() //nolint:errcheck // only read
-		in = f
-	}
-	text, err := io.ReadAll(io.LimitReader(in, maxJobFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("--file: %w", err)
-	}
-	return text, nil
 }
 
 func (c *ctl) scheduleDone(s *client.Schedule) error {

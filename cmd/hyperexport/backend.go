@@ -60,6 +60,7 @@ type engineOptions struct {
 	stateDir string // empty: a temporary one
 	workers  int
 	log      io.Writer
+	profiles []string // directories
 }
 
 func (c *connection) open(ctx context.Context, o engineOptions) (backend, error) {
@@ -111,7 +112,7 @@ func newLocal(ctx context.Context, p provider.Provider, o engineOptions, log *sl
 	var err error
 	l.Engine, err = daemon.NewEngine(ctx, daemon.EngineConfig{
 		StateDir: l.state, KeyFile: keyFile(), Roots: roots, Workers: max(1, o.workers), Log: log,
-		Providers: map[string]provider.Provider{"vsphere": p},
+		Providers: map[string]provider.Provider{"vsphere": p}, Profiles: o.profiles,
 	})
 	if err != nil {
 		return nil, errors.Join(err, p.Close(ctx))

@@ -30,6 +30,8 @@ type export struct {
 	parallel    int
 	stateDir    string
 	spec        job.Spec
+	profileDir  string
+	given       func(flag string) bool // on the command line
 }
 
 const watchEvery = 250 * time.Millisecond
@@ -40,7 +42,7 @@ func (e *export) run(ctx context.Context) error {
 	}
 	// A cancel has to clean up with a live context; the signal only asks for it.
 	live := context.WithoutCancel(ctx)
-	b, err := e.conn.open(live, engineOptions{output: e.output, stateDir: e.stateDir, workers: e.parallel, log: e.o.err})
+	b, err := e.conn.open(live, engineOptions{output: e.output, stateDir: e.stateDir, workers: e.parallel, log: e.o.err, profiles: e.profileDirs()})
 	if err != nil {
 		return err
 	}
@@ -48,6 +50,9 @@ func (e *export) run(ctx context.Context) error {
 }
 
 func (e *export) check() error {
+	if err := e.leaveOpen(); err != nil {
+		return err
+	}
 	var err error
 	if e.output, err = filepath.Abs(e.output); err != nil {
 		return fmt.Errorf("output: %w", err)
@@ -63,7 +68,7 @@ func (e *export) check() error {
 		e.spec.Compression = e.compression
 	}
 	e.spec.Provider = "vsphere"
-	if e.spec.Format != "qcow2" {
+	if e.spec.Format != "qcow2" && e.spec.Format != "" {
 		e.spec.Compression, e.spec.Compress = "", nil
 	}
 	if e.conn.server == "" {

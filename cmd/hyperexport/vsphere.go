@@ -45,9 +45,13 @@ where it stopped.
 
 ` + console.ExitHelp,
 		Example: `  hyperexport vsphere export --vm /DC/vm/web-01 --format qcow2 --output ./backups
-  hyperexport vsphere export --vm '/DC/vm/Linux/*' --vm production-db --format ova`,
+  hyperexport vsphere export --vm '/DC/vm/Linux/*' --vm production-db --format ova
+  hyperexport vsphere export --vm /DC/vm/web-01 --profile prod-backup --output /backups`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return e.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			e.given = cmd.Flags().Changed
+			return e.run(cmd.Context())
+		},
 	}
 	f := c.Flags()
 	f.StringArrayVar(&e.vms, "vm", nil, "VM by inventory path (globs allowed), name, UUID or MoRef; repeat for several")
@@ -60,6 +64,7 @@ where it stopped.
 	f.StringArrayVar(&e.spec.ExcludeDisks, "exclude-disk", nil, "disk to leave out, by key or label; repeat for several")
 	f.BoolVar(&e.spec.PowerOff, "power-off", false, "allow a running VM to be powered off instead of a snapshot")
 	f.StringVar(&e.spec.Name, "name", "", "name of the output (one VM only; default: the VM's name)")
+	profileFlags(c, e)
 	f.IntVar(&e.parallel, "parallel", 2, "VMs at once")
 	f.StringVar(&e.stateDir, "state-dir", "", "where the state for resuming is kept (default DIR/.hyperexport)")
 	for flag, values := range map[string][]string{

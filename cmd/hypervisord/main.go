@@ -28,7 +28,7 @@ func run(args []string, out, errOut io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	root.AddCommand(serveCommand(), demoCommand(), vcsimCommand(), configCommand())
+	root.AddCommand(serveCommand(), demoCommand(), vcsimCommand(), configCommand(), storeCommand())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := root.ExecuteContext(ctx)

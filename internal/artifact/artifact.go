@@ -90,14 +90,15 @@ func openMember(f sink.ReadFile, name string) (disk.Source, error) {
 	return nil, fault.Newf(fault.Corrupt, "HX-VERIFY-005", "export again", "the OVA does not hold the disk %q", name)
 }
 
-// CheckPackage compares an OVA with its own manifest. Kind Corrupt.
-func CheckPackage(ctx context.Context, files Files, name string) error {
+// CheckPackage compares an OVA with its own manifest. One without a manifest is
+// in order unless it must have one: its receipt proves it. Kind Corrupt.
+func CheckPackage(ctx context.Context, files Files, name string, must bool) error {
 	f, err := files.Open(name)
 	if err != nil {
 		return err
 	}
 	p, err := ova.OpenOVA(f, f.Size())
-	if err == nil {
+	if err == nil && (must || p.Manifest) {
 		err = p.Verify(ctx)
 	}
 	return errors.Join(err, f.Close())

@@ -130,7 +130,7 @@ func checkFile(ctx context.Context, folder *Folder, r *receipt.Receipt, f *recei
 	case sum != f.SHA256:
 		out.Problem = "the SHA-256 differs"
 	case path.Ext(f.Name) == ".ova" && r.Format == "ova":
-		err = CheckPackage(ctx, folder, f.Name)
+		err = CheckPackage(ctx, folder, f.Name, false)
 	case path.Ext(f.Name) == ".mf" && r.Format == "ovf":
 		err = folder.checkPackage(ctx)
 	}

@@ -32,13 +32,15 @@ func (k *Key) Authenticate(r *http.Request) (tenant.Principal, error) {
 		return tenant.Principal{}, fault.New(fault.Unauthenticated, "HX-AUTH-010", "the request carries no API key",
 			"send the header `Authorization: Bearer KEY` or `X-API-Key: KEY`; the daemon's log says where it keeps the key")
 	}
-	sum := sha256.Sum256([]byte(given))
+	sum := digestOf(given)
 	if subtle.ConstantTimeCompare(sum[:], k.digest[:]) != 1 {
 		return tenant.Principal{}, fault.New(fault.Unauthenticated, "HX-AUTH-011", "the API key is wrong",
 			"compare it with the key file of the daemon (auth.key_file)")
 	}
 	return k.principal, nil
 }
+
+func digestOf(key string) Digest { return sha256.Sum256([]byte(key)) }
 
 func credential(h http.Header) string {
 	scheme, token, found := strings.Cut(h.Get("Authorization"), " ")

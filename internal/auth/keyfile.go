@@ -1,8 +1,6 @@
 package auth
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,14 +11,13 @@ import (
 	"strings"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
-// Digest is the SHA-256 of an API key. A key is random and long, so a fast hash
-// keeps it; a slow one would only help those who flood us with wrong keys.
-type Digest [sha256.Size]byte
+// Digest is the SHA-256 of an API key.
+type Digest = tenant.Digest
 
 const (
-	keyPrefix    = "hvk_" // lets secret scanners find a key that leaked
 	digestPrefix = "sha256:"
 	minKey       = 24      // characters
 	maxKeyFile   = 4 << 10 // bytes
@@ -76,7 +73,7 @@ func parseKey(text, path string) (d Digest, err error) {
 		return Digest{}, fault.Newf(fault.Invalid, "HX-AUTH-024", "remove the file: the daemon makes a new key",
 			"the API key file %s does not hold one line of at least %d visible ASCII characters", path, minKey)
 	}
-	return sha256.Sum256([]byte(text)), nil
+	return digestOf(text), nil
 }
 
 // makeKey publishes a whole file under the name, or leaves the one that somebody
@@ -90,7 +87,7 @@ func makeKey(path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(f, keyPrefix+rand.Text()+rand.Text())
+	_, err = fmt.Fprintln(f, tenant.NewSecret().Reveal())
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Link(f.Name(), path)

@@ -14,7 +14,10 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/limit"
+	"github.com/hypersdk/hypersdk/internal/profile"
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere"
 	"github.com/hypersdk/hypersdk/internal/secret"
 )
@@ -25,13 +28,25 @@ const DefaultConfigPath = "/etc/hypersdk/config.yaml"
 // Config is the daemon's configuration: a strict YAML file, each key of which
 // HYPERVISORD_SECTION__KEY in the environment overrides.
 type Config struct {
-	Listen   string        `yaml:"listen"`    // address of the API; loopback by default
-	StateDir string        `yaml:"state_dir"` // database, keys; owned by one daemon
-	Output   OutputConfig  `yaml:"output"`
-	Workers  int           `yaml:"workers"` // jobs that run at once
-	Log      LogConfig     `yaml:"log"`
-	Auth     AuthConfig    `yaml:"auth"`
-	VSphere  VSphereConfig `yaml:"vsphere"`
+	Listen   string `yaml:"listen"`    // address of the API; loopback by default
+	StateDir string `yaml:"state_dir"` // database, keys, identity; owned by one daemon
+	// Store is sqlite (in state_dir), or postgres://USER@HOST/DATABASE, which
+	// several daemons may share.
+	Store             Database      `yaml:"store"`
+	StorePasswordFile string        `yaml:"store_password_file"` // else PGPASSWORD or PGPASSFILE
+	Output            OutputConfig  `yaml:"output"`
+	Workers           int           `yaml:"workers"` // jobs that run at once
+	Queue             QueueConfig   `yaml:"queue"`
+	Log               LogConfig     `yaml:"log"`
+	Auth              AuthConfig    `yaml:"auth"`
+	VSphere           VSphereConfig `yaml:"vsphere"`
+
+	ProfilesDir string `yaml:"profiles_dir"` // YAML files with named defaults for jobs
+
+	// BandwidthLimit is what all jobs of this node together may read from their
+	// sources in a second; BandwidthWindows are hours with another limit.
+	BandwidthLimit   string   `yaml:"bandwidth_limit"`
+	BandwidthWindows []string `yaml:"bandwidth_windows"`
 
 	// MinWorkers and MaxWorkers let the number of workers follow the load; 0: it
 	// is Workers.
@@ -46,6 +61,12 @@ type OutputConfig struct {
 	// Roots are the directories below which output_path must lie; a relative
 	// output_path is below the first.
 	Roots []string `yaml:"roots"`
+}
+
+// QueueConfig says how long low classes wait for high ones.
+type QueueConfig struct {
+	AgeAfter  time.Duration `yaml:"age_after"`  // a job that waits for longer is aged
+	AgedEvery int           `yaml:"aged_every"` // one start in so many goes to the oldest aged job
 }
 
 // LogConfig says what is logged and how.
@@ -85,10 +106,18 @@ func DefaultConfig() Config {
 		Listen:   "127.0.0.1:8080",
 		StateDir: "/var/lib/hypersdk",
 		Workers:  max(2, runtime.GOMAXPROCS(0)),
+		Queue:    defaultQueue(),
 		Log:      LogConfig{Level: "info", Format: "json"},
 
-		Retention: RetentionConfig{Jobs: 90 * day},
+		ProfilesDir:    profile.DefaultDir,
+		BandwidthLimit: "unlimited",
+		Retention:      RetentionConfig{Jobs: 90 * day},
 	}
+}
+
+func defaultQueue() QueueConfig {
+	p := admission.Policy{}.WithDefaults()
+	return QueueConfig{AgeAfter: p.AgeAfter, AgedEvery: p.Every}
 }
 
 // Load reads the configuration: defaults, then the file (path "" means
@@ -174,6 +203,9 @@ func (c *Config) check() error {
 	if c.Workers < 1 || c.Workers > 256 {
 		wrong = append(wrong, "workers: 1 to 256")
 	}
+	if c.Queue.AgeAfter <= 0 || c.Queue.AgedEvery < 1 {
+		wrong = append(wrong, "queue: age_after must be longer than 0 and aged_every at least 1")
+	}
 	if scales := c.MinWorkers != 0 || c.MaxWorkers != 0; scales && (c.MinWorkers < 1 || c.MinWorkers > c.MaxWorkers || c.MaxWorkers > 256) {
 		wrong = append(wrong, "min_workers, max_workers: 1 to 256, both or none, the first not above the second")
 	}
@@ -183,13 +215,23 @@ func (c *Config) check() error {
 			wrong = append(wrong, fmt.Sprintf("output.roots: %q is not an absolute path", root))
 		}
 	}
+	if !c.Store.known() {
+		wrong = append(wrong, "store: sqlite, or postgres://USER@HOST:PORT/DATABASE")
+	}
 	if !filepath.IsAbs(c.StateDir) {
 		wrong = append(wrong, fmt.Sprintf("state_dir: %q is not an absolute path", c.StateDir))
+	}
+	if _, err := c.bandwidth(); err != nil {
+		wrong = append(wrong, "bandwidth: "+fault.As(err).Msg)
 	}
 	if len(wrong) == 0 {
 		return nil
 	}
 	return fault.New(fault.Invalid, "HX-CONF-003", "the configuration is not valid: "+strings.Join(wrong, "; "), "correct these keys")
+}
+
+func (c *Config) bandwidth() (limit.Plan, error) {
+	return limit.ParsePlan(c.BandwidthLimit, c.BandwidthWindows)
 }
 
 // Complete reads the password's file, fills what is empty from the GOVC_*

@@ -32,6 +32,8 @@ func TestConfigFileAndEnvironment(t *testing.T) {
 listen: 127.0.0.1:9000
 state_dir: /srv/hx
 workers: 3
+queue:
+  age_after: 2h
 vsphere:
   url: https://vc.example.com/sdk
   username: svc@vsphere.local
@@ -42,7 +44,7 @@ vsphere:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Listen != "127.0.0.1:9000" || c.Workers != 7 || c.Log.Level != "debug" || len(c.Output.Roots) != 2 || c.VSphere.IdleTimeout != 90*time.Second {
+	if c.Listen != "127.0.0.1:9000" || c.Workers != 7 || c.Log.Level != "debug" || len(c.Output.Roots) != 2 || c.Queue != (QueueConfig{2 * time.Hour, 8}) || c.VSphere.IdleTimeout != 90*time.Second {
 		t.Fatalf("%+v", c)
 	}
 	if got := c.VSphere.Password.Reveal(); got != "p@ss:w/rd#%" {
@@ -90,6 +92,7 @@ func TestWrongConfigurationsAreRefused(t *testing.T) {
 		"unknown variable":   {"{}", []string{"HYPERVISORD_LOG__COLOUR=red"}, "HYPERVISORD_LOG__COLOUR"},
 		"section as a value": {"{}", []string{"HYPERVISORD_LOG=red"}, "HYPERVISORD_LOG"},
 		"variable's type":    {"{}", []string{"HYPERVISORD_WORKERS=p4ss"}, "HYPERVISORD_WORKERS"},
+		"another database":   {"store: mysql://u:p4ss@h/db\n", nil, "store"},
 		"two documents":      {"workers: 1\n---\nworkers: 2\n", nil, "not valid"},
 	}
 	for name, c := range cases {

@@ -13,10 +13,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/node"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere"
 	"github.com/hypersdk/hypersdk/internal/telemetry"
@@ -47,20 +49,33 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 			return counts, err
 		},
 		Workers: func() (int, int) { return d.engine.dispatcher.Workers() },
+		Nodes:   func(ctx context.Context) ([]node.Node, error) { return d.engine.store.Nodes(ctx) },
 		Version: version.String(), Log: log,
 	})
+	postgres, err := cfg.Postgres()
+	if err != nil {
+		return nil, err
+	}
+	bandwidth, err := cfg.bandwidth()
+	if err != nil {
+		return nil, err
+	}
 	providers, err := cfg.providers(log, metrics.VSphere())
 	if err != nil {
 		return nil, err
 	}
 	d.engine, err = NewEngine(ctx, EngineConfig{
-		StateDir: cfg.StateDir, Roots: cfg.Output.Roots, Workers: cfg.Workers, Providers: providers, Log: log,
-		Scale: cfg.scale(metrics.Scaled), Retention: cfg.Retention.policy(), Retained: metrics.Retention(),
+		StateDir: cfg.StateDir, Postgres: postgres, Roots: cfg.Output.Roots, Workers: cfg.Workers, Providers: providers, Log: log,
+		Profiles: []string{cfg.ProfilesDir}, Bandwidth: bandwidth,
 		Service: metrics.Service(), Dispatch: metrics.Dispatch(), Wrap: metrics.Runner,
+		Scale: cfg.scale(metrics.Scaled), Retention: cfg.Retention.policy(), Retained: metrics.Retention(),
+		Policy: admission.Policy{AgeAfter: cfg.Queue.AgeAfter, Every: cfg.Queue.AgedEvery},
 	})
 	if err != nil {
 		return nil, err
 	}
+	metrics.Bandwidth(d.engine.limits)
+	d.checkProfiles(ctx)
 	if err := d.open(ctx, metrics); err != nil {
 		return nil, errors.Join(err, d.engine.Close(ctx))
 	}
@@ -118,7 +133,7 @@ func (d *Daemon) authenticator() (rest.Authenticator, error) {
 	if created {
 		d.log.Info("an API key was made", "file", d.cfg.Auth.KeyFile)
 	}
-	return auth.NewKey(digest, who("key:default")), nil
+	return auth.NewRing(auth.NewKey(digest, who("key:default")), d.engine.store, nil), nil
 }
 
 // Addr is the address that the API listens on.
@@ -131,7 +146,8 @@ func (d *Daemon) URL() string { return "http://" + d.Addr().String() }
 // jobs handed back with their checkpoints, the store closed. A failing disk below
 // the store ends it at once with an error.
 func (d *Daemon) Run(ctx context.Context) error {
-	d.log.Info("ready", "url", d.URL(), "version", version.String(), "state_dir", d.cfg.StateDir, "workers", d.cfg.Workers)
+	d.engine.url = d.URL()
+	d.log.Info("ready", "url", d.URL(), "version", version.String(), "state_dir", d.cfg.StateDir, "store", d.cfg.Store, "workers", d.cfg.Workers)
 	g, run := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.engine.Run(run) })
 	g.Go(func() error {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,8 +15,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/limit"
+	"github.com/hypersdk/hypersdk/internal/node"
+	"github.com/hypersdk/hypersdk/internal/profile"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -26,24 +29,24 @@ import (
 	"github.com/hypersdk/hypersdk/internal/version"
 )
 
-// lease is how long a job is safe without a sign of life. Nobody but this process
-// can take it, and a heartbeat is a commit: a disk that is busy with exports can
-// make an fsync wait for many seconds.
-const lease = time.Minute
-
 // cleanupTimeout is longer than an NFC lease of a killed process lives (300 s):
 // until then the snapshot below it cannot be removed.
 const cleanupTimeout = 6 * time.Minute
 
-// EngineConfig is what an engine needs. All fields but KeyFile and the hooks are required.
+// EngineConfig is what an engine needs. All fields but KeyFile, Postgres, Policy and
+// the hooks are required.
 type EngineConfig struct {
 	StateDir  string
 	KeyFile   string   // signs the receipts, made if it is missing; empty: signing.key in StateDir
 	Roots     []string // directories below which outputs may lie
 	Workers   int
 	Scale     Scale                        // zero: Workers is all there is
+	Postgres  store.PostgresOptions        // zero value: SQLite in StateDir
 	Providers map[string]provider.Provider // the engine closes them
+	Policy    admission.Policy             // who starts next; zero values: its defaults
 	Log       *slog.Logger
+	Profiles  []string   // directories with profiles; the earlier one counts
+	Bandwidth limit.Plan // of all jobs of this node together
 
 	Retention service.RetentionPolicy // zero: everything is kept
 	Retained  service.RetentionHooks
@@ -64,49 +67,66 @@ type Engine struct {
 	scheduler  *service.Scheduler
 	retention  *service.Retention
 	autoscaler *dispatch.Autoscaler // nil: the pool is fixed
+	node       *node.Member
+	url        string // of the API, for the list of nodes; set before Run
 	providers  map[string]provider.Provider
 	key        ed25519.PrivateKey
+	limits     *limit.Tree
 }
 
 // NewEngine opens the state directory and puts the parts together. Nothing runs
 // before Run. Kinds: as store.Open.
 func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
-	st, err := store.Open(ctx, store.Options{Dir: c.StateDir})
+	st, err := store.Open(ctx, store.Options{Dir: c.StateDir, Postgres: c.Postgres, Policy: c.Policy, Log: c.Log})
 	if err != nil {
 		return nil, err
 	}
-	key, err := receipt.LoadKey(cmp.Or(c.KeyFile, filepath.Join(c.StateDir, "signing.key")))
+	e, err := assemble(st, c)
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	e := &Engine{store: st, providers: c.Providers, key: key}
+	return e, nil
+}
+
+// assemble puts the parts together on an open store.
+func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
+	key, err := receipt.LoadKey(cmp.Or(c.KeyFile, filepath.Join(c.StateDir, "signing.key")))
+	if err != nil {
+		return nil, err
+	}
+	id, err := node.Identity(c.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{store: st, providers: c.Providers, key: key, limits: limit.NewTree(c.Bandwidth)}
 	export := &step.Export{
 		Providers: c.Providers, Outputs: outputs(c.Roots), Key: key,
 		Tool: "hypervisord " + version.String(), Log: c.Log,
+		Limits: e.limits, Bandwidth: st,
 	}
 	var runner dispatch.Runner = export
 	if c.Wrap != nil {
 		runner = c.Wrap(export)
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "local"
-	}
+	lease, beat := rhythm(!c.Postgres.URL.Empty())
 	e.dispatcher = dispatch.New(st, st, runner, dispatch.Options{
-		Node: host, Workers: c.Workers, Lease: lease, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
+		Node: id, Workers: c.Workers, Lease: lease, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
 	})
 	e.autoscaler = c.Scale.autoscaler(e.dispatcher, st)
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
-	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Hooks: c.Service})
-	e.retention = service.NewRetention(st, &remover{outputs: c.Roots, node: host}, c.Retention, c.Retained, nil, c.Log)
+	e.Service = service.New(st, service.Deps{Validator: export, Feed: st, Pool: e.dispatcher, Nodes: st, Files: profile.NewDirs(c.Profiles...), Hooks: c.Service})
+	e.retention = service.NewRetention(st, &remover{outputs: c.Roots, node: id}, c.Retention, c.Retained, nil, c.Log)
 	e.scheduler = service.NewScheduler(e.Service, st, c.Log)
-	return e, nil
+	e.node, err = e.member(id, beat, c.Log)
+	return e, err
 }
 
 // Run works until ctx is done, or until the store's disk fails: then the process
 // must end (kind Internal).
 func (e *Engine) Run(ctx context.Context) error {
+	defer e.node.Leave(ctx)
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return e.node.Run(ctx) })
 	g.Go(func() error { return e.dispatcher.Run(ctx) })
 	g.Go(func() error { return e.janitor.Run(ctx) })
 	g.Go(func() error { return e.scheduler.Run(ctx) })
@@ -114,6 +134,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.autoscaler != nil {
 		g.Go(func() error { return e.autoscaler.Run(ctx) })
 	}
+	g.Go(func() error { return e.Service.Drain(ctx) })
 	g.Go(func() error {
 		select {
 		case err := <-e.store.Fatal():

@@ -26,13 +26,14 @@ import (
 // bench is an engine on a simulated vCenter.
 type bench struct {
 	*Engine
-	t    *testing.T
-	sim  *vcsim.Server
-	root string // of the outputs
-	user tenant.Principal
+	t     *testing.T
+	sim   *vcsim.Server
+	root  string // of the outputs
+	state string // directory
+	user  tenant.Principal
 }
 
-func newBench(t *testing.T, o vcsim.Options) *bench {
+func newBench(t *testing.T, o vcsim.Options, change ...func(*EngineConfig)) *bench {
 	t.Helper()
 	sim, err := vcsim.Start(t.Context(), o)
 	if err != nil {
@@ -43,14 +44,18 @@ func newBench(t *testing.T, o vcsim.Options) *bench {
 			t.Error(err)
 		}
 	})
-	b := &bench{t: t, sim: sim, root: t.TempDir(), user: tenant.NewPrincipal(tenant.Default, "test", tenant.All()...)}
+	b := &bench{t: t, sim: sim, root: t.TempDir(), state: t.TempDir(), user: tenant.NewPrincipal(tenant.Default, "test", tenant.All()...)}
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	p, err := vsphere.New(vsphere.Config{URL: sim.URL().String(), Username: sim.Username(), Password: secret.New(sim.Password()), Thumbprint: sim.Thumbprint()}, log, vsphere.Observer{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Engine, err = NewEngine(t.Context(), EngineConfig{StateDir: t.TempDir(), Roots: []string{b.root}, Workers: 2,
-		Providers: map[string]provider.Provider{"vsphere": p}, Log: log})
+	c := EngineConfig{StateDir: b.state, Roots: []string{b.root}, Workers: 2, Profiles: []string{"../../examples/profiles"},
+		Providers: map[string]provider.Provider{"vsphere": p}, Log: log}
+	for _, f := range change {
+		f(&c)
+	}
+	b.Engine, err = NewEngine(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,5 +274,30 @@ func TestOddNames(t *testing.T) {
 	entries, err := os.ReadDir(filepath.Join(b.root, "odd"))
 	if err != nil || len(entries) != 4 {
 		t.Fatal(entries, err)
+	}
+}
+
+// TestUsageOfAnExport: what an export is billed for is what it moved.
+func TestUsageOfAnExport(t *testing.T) {
+	b := newBench(t, vcsim.Options{})
+	j := b.export(job.Spec{VMPath: "/DC/vm/batch-01", Format: "qcow2", OutputPath: "usage"})
+	var stored int64
+	for _, a := range j.Artifacts {
+		stored += a.Bytes
+	}
+	var capacity int64
+	vm, err := b.VM(t.Context(), "", "/DC/vm/batch-01")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range vm.Disks {
+		capacity += d.CapacityBytes
+	}
+	_, months, err := b.Service.Usage(t.Context(), b.user, "", "", "")
+	if err != nil || len(months) != 1 {
+		t.Fatal(months, err)
+	}
+	if u := months[0]; u.Completed != 1 || u.BytesRead != capacity || u.BytesStored != stored || u.BytesTransferred <= 0 || u.BytesTransferred > capacity || u.Seconds <= 0 {
+		t.Errorf("used %+v; the disks have %d bytes, the artifacts %d", u, capacity, stored)
 	}
 }

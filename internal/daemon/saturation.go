@@ -14,12 +14,12 @@ import (
 
 // A resource is short from one mark on and until another, so that a value on the
 // border does not change the answer at each look.
-type marks struct{ short, ample float64 }
+type levels struct{ short, ample float64 }
 
 var (
-	cpuMarks    = marks{short: 0.95, ample: 0.85} // busy share of all processors
-	memoryMarks = marks{short: 0.92, ample: 0.85} // used share of the memory
-	diskMarks   = marks{short: 0.98, ample: 0.96} // used share of an output's file system
+	cpuMarks    = levels{short: 0.95, ample: 0.85} // busy share of all processors
+	memoryMarks = levels{short: 0.92, ample: 0.85} // used share of the memory
+	diskMarks   = levels{short: 0.98, ample: 0.96} // used share of an output's file system
 )
 
 // smooth is the weight of the newest look at the processors: about the last five
@@ -74,7 +74,7 @@ func (s *saturation) look() admission.Resource {
 	return admission.Ample
 }
 
-func (s *saturation) judge(r admission.Resource, m marks, used float64) {
+func (s *saturation) judge(r admission.Resource, m levels, used float64) {
 	s.is[r] = used >= m.short || s.is[r] && used > m.ample
 }
 

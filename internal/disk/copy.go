@@ -16,6 +16,7 @@ type Counters struct {
 	Offset  atomic.Int64 // logical bytes passed, zero runs included
 	Zero    atomic.Int64 // of these, zero and therefore neither read nor written
 	Written atomic.Int64 // bytes handed to the target in its own encoding
+	Read    atomic.Int64 // bytes that the source delivered in its own encoding
 }
 
 // Checkpoint is a durable point of a copy.
@@ -175,6 +176,7 @@ func (c *copier) read(ctx context.Context, free <-chan *batch, work, ordered cha
 			return err
 		}
 		next = b.Off + b.Len
+		c.n.Read.Add(int64(len(b.Data)))
 		if cur == nil {
 			select {
 			case cur = <-free:

@@ -64,6 +64,7 @@ type faultyQueue struct {
 	mu    sync.Mutex
 	renew error // what Renew answers
 	apply int   // how many Apply fail
+	save  int   // how many SaveToken fail
 	deaf  bool  // the feed wakes nobody
 }
 
@@ -92,6 +93,17 @@ func (q *faultyQueue) Apply(ctx context.Context, l dispatch.Lease, c job.Change)
 		return job.Job{}, errDown
 	}
 	return q.Store.Apply(ctx, l, c)
+}
+
+func (q *faultyQueue) SaveToken(ctx context.Context, l dispatch.Lease, token []byte) error {
+	q.mu.Lock()
+	q.save--
+	fails := q.save >= 0
+	q.mu.Unlock()
+	if fails {
+		return errDown
+	}
+	return q.Store.SaveToken(ctx, l, token)
 }
 
 func (q *faultyQueue) Watch(topic event.Topic) (<-chan struct{}, func()) {

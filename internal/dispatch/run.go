@@ -105,7 +105,8 @@ func (r *run) task() Task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return Task{
-		Job: l.Job, Token: r.token, Ledger: r.d.q.Ledger(l), Checkpoints: r.d.q.Checkpoints(l),
+		Job: l.Job, Token: r.token,
+		Ledger: patientLedger{r.d.q.Ledger(l), r}, Checkpoints: patientCheckpoints{r.d.q.Checkpoints(l), r},
 		SaveToken: r.saveToken,
 		Progress:  r.setProgress,
 	}
@@ -117,7 +118,7 @@ func (r *run) saveToken(ctx context.Context, token []byte) error {
 	r.mu.Lock()
 	r.token = token
 	r.mu.Unlock()
-	return r.d.q.SaveToken(ctx, r.lease, token)
+	return r.patiently(ctx, func() error { return r.d.q.SaveToken(ctx, r.lease, token) })
 }
 
 func (r *run) setProgress(p job.Progress) {

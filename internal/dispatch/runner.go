@@ -71,7 +71,8 @@ type Checkpoints interface {
 	// Load returns the last checkpoint of a disk; found is false if there is none.
 	Load(ctx context.Context, disk string) (c Checkpoint, found bool, err error)
 	// Append makes a checkpoint durable: offset and digest replace the earlier
-	// ones, record (nil: none) is added to the earlier ones.
+	// ones, record (nil: none) is added to the earlier ones. The same checkpoint
+	// again changes nothing.
 	Append(ctx context.Context, disk string, offset int64, digest, record []byte) error
 	// Reset forgets the disk's checkpoint: it starts over.
 	Reset(ctx context.Context, disk string) error

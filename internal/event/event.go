@@ -13,20 +13,35 @@ type Kind string
 
 // The kinds, one for each transition of the state table and one for the birth.
 const (
-	Submitted   Kind = "job.submitted"
-	Started     Kind = "job.started"
-	Retrying    Kind = "job.retrying"
-	Interrupted Kind = "job.interrupted"
-	Cancelling  Kind = "job.cancelling"
-	Completed   Kind = "job.completed"
-	Failed      Kind = "job.failed"
-	Cancelled   Kind = "job.cancelled"
+	Submitted     Kind = "job.submitted"
+	Started       Kind = "job.started"
+	Retrying      Kind = "job.retrying"
+	Interrupted   Kind = "job.interrupted"
+	Cancelling    Kind = "job.cancelling"
+	Completed     Kind = "job.completed"
+	Failed        Kind = "job.failed"
+	Cancelled     Kind = "job.cancelled"
+	Paused        Kind = "job.paused"
+	Resumed       Kind = "job.resumed"
+	Reprioritized Kind = "job.reprioritized"
+	Restarted     Kind = "job.restarted" // a failed or cancelled job is to run again
+)
+
+// The kinds of events that are about a tenant or a key, and no job.
+const (
+	TenantCreated  Kind = "tenant.created"
+	TenantChanged  Kind = "tenant.changed"
+	TenantDraining Kind = "tenant.draining"
+	TenantDeleted  Kind = "tenant.deleted"
+	KeyCreated     Kind = "key.created"
+	KeyRotated     Kind = "key.rotated"
+	KeyRevoked     Kind = "key.revoked"
 )
 
 // Event is one appended fact. Seq ascends over the whole log in commit order.
 type Event struct {
 	Seq    int64     `json:"seq"`
-	JobID  string    `json:"job_id"`
+	JobID  string    `json:"job_id"` // empty: it is about no job
 	Tenant string    `json:"tenant"`
 	Kind   Kind      `json:"kind"`
 	Actor  string    `json:"actor"` // a principal's name, or node:<name>
@@ -44,4 +59,5 @@ type Data struct {
 	Reason    string       `json:"reason,omitempty"`
 	NotBefore *time.Time   `json:"not_before,omitempty"`
 	Error     *job.Failure `json:"error,omitempty"`
+	Priority  job.Priority `json:"priority,omitempty"` // the new one, where it changed
 }

@@ -1,6 +1,10 @@
 package event
 
-import "sync"
+import (
+	"maps"
+	"slices"
+	"sync"
+)
 
 // Hub wakes those who wait for a topic, within this process. The zero value is
 // ready. It never blocks and keeps no history: a token says "look again".
@@ -46,4 +50,12 @@ func (h *Hub) Touch(topics ...Topic) {
 			}
 		}
 	}
+}
+
+// TouchAll wakes all watchers: something may have been missed.
+func (h *Hub) TouchAll() {
+	h.mu.Lock()
+	topics := slices.Collect(maps.Keys(h.watchers))
+	h.mu.Unlock()
+	h.Touch(topics...)
 }

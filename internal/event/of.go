@@ -15,18 +15,28 @@ func OfSubmit(j job.Job, actor string) Event {
 }
 
 // OfChange makes the event of a change: j is the job after it, from its state
-// before, which differs.
+// before.
 func OfChange(j job.Job, from job.State, c job.Change, at time.Time) Event {
 	return Event{
 		JobID: j.ID, Tenant: j.Tenant, Kind: kindOf(j.State, c.Trigger), Actor: c.Actor, Time: at.UTC(),
 		Data: Data{
 			State: j.State, From: from, Attempt: j.Attempt, Node: j.Node,
-			Reason: c.Reason, NotBefore: j.NotBefore, Error: c.Error,
+			Reason: c.Reason, NotBefore: j.NotBefore, Error: c.Error, Priority: c.Priority,
 		},
 	}
 }
 
 func kindOf(to job.State, on job.Trigger) Kind {
+	switch on {
+	case job.Pause:
+		return Paused
+	case job.Resume:
+		return Resumed
+	case job.Reschedule:
+		return Reprioritized
+	case job.Restart:
+		return Restarted
+	}
 	switch to {
 	case job.Running:
 		return Started
@@ -44,4 +54,10 @@ func kindOf(to job.State, on job.Trigger) Kind {
 		}
 	}
 	return Interrupted
+}
+
+// OfAccount makes the event of a change to a tenant or its keys. what says what
+// was set; a key itself must not be in it.
+func OfAccount(kind Kind, tenant, actor, subject, what string, at time.Time) Event {
+	return Event{Tenant: tenant, Kind: kind, Actor: actor, Time: at.UTC(), Data: Data{Subject: subject, Reason: what}}
 }

@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"reflect"
 	"slices"
@@ -17,6 +18,7 @@ const maxProblems = 20
 
 // binder fills Go values from nodes and gathers what is wrong with them.
 type binder struct {
+	hints    map[string]string // why a key is not known here
 	problems []string
 	more     int
 }
@@ -46,10 +48,14 @@ func (b *binder) bindSpec(n *node, where string, s *Spec) {
 		b.problemf(n.line, orBody(where), "must be a job (a mapping), not %s", n.kind)
 		return
 	}
+	b.bindStruct(n, where, reflect.ValueOf(s).Elem())
+}
+
+// bindStruct fills a struct by the json names of its fields.
+func (b *binder) bindStruct(n *node, where string, v reflect.Value) {
 	if where != "" {
 		where += "."
 	}
-	v := reflect.ValueOf(s).Elem()
 	names := fieldNames(v.Type())
 	for _, p := range n.pairs {
 		i, ok := names[p.key]
@@ -58,8 +64,10 @@ func (b *binder) bindSpec(n *node, where string, s *Spec) {
 			b.bind(p.value, where+p.key, v.Field(i))
 		case len(b.problems) == maxProblems: // a suggestion that nobody sees costs time
 			b.more++
+		case b.hints[p.key] != "":
+			b.problemf(p.line, where+p.key, "%s", b.hints[p.key])
 		default:
-			b.problemf(p.line, where+p.key, "unknown key%s", suggestion(p.key, names))
+			b.problemf(p.line, where+p.key, "unknown key%s", suggestion(p.key, maps.Keys(names)))
 		}
 	}
 }
@@ -90,6 +98,11 @@ func (b *binder) bind(n *node, path string, v reflect.Value) {
 	case **time.Time:
 		b.bindTime(n, path, p)
 		return
+	case *Bandwidth:
+		if n.kind == kindNumber || b.expect(n, path, kindString) {
+			*p = Bandwidth(n.text)
+		}
+		return
 	case **bool:
 		*p = new(bool)
 		v = reflect.ValueOf(*p).Elem()
@@ -109,6 +122,10 @@ func (b *binder) bind(n *node, path string, v reflect.Value) {
 		b.bindSlice(n, path, v)
 	case reflect.Map:
 		b.bindMap(n, path, v)
+	case reflect.Struct:
+		if b.expect(n, path, kindMap) {
+			b.bindStruct(n, path, v)
+		}
 	}
 }
 
@@ -173,17 +190,23 @@ func (b *binder) bindMap(n *node, path string, v reflect.Value) {
 func itoa(i int) string { return strconv.Itoa(i) }
 
 // suggestion names the known key that is nearest to a mistyped one.
-func suggestion(key string, names map[string]int) string {
+func suggestion(key string, names iter.Seq[string]) string {
+	if nearest := Nearest(key, names); nearest != "" {
+		return fmt.Sprintf("; did you mean %s?", nearest)
+	}
+	return ""
+}
+
+// Nearest returns the name that differs least from a mistyped one, or nothing if
+// all differ much.
+func Nearest(mistyped string, names iter.Seq[string]) string {
 	best, nearest := 3, ""
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if d := distance(key, name, best); d < best {
+	for _, name := range slices.Sorted(names) {
+		if d := distance(mistyped, name, best); d < best {
 			best, nearest = d, name
 		}
 	}
-	if nearest == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %s?", nearest)
+	return nearest
 }
 
 // distance is the Levenshtein distance of two short texts, or limit if it is

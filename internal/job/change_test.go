@@ -32,6 +32,9 @@ func TestApplyKeepsItsPromises(t *testing.T) {
 				if before.State == Running && (c.Trigger == Retry || c.Trigger == Fail) {
 					failures++
 				}
+				if c.Trigger == Restart && before.State.Final() {
+					failures = 0
+				}
 				check(t, before, j, c, changed)
 				if j.State == Pending && j.Attempt != failures {
 					t.Fatalf("%d attempts are spent after %d failures", j.Attempt, failures)
@@ -46,15 +49,19 @@ func drawChange(t *rapid.T, j *Job, now time.Time) Change {
 		ClaimBy("a"), CompleteWith("a", Outcome{Receipt: []byte(`{}`)}), FailWith("a", errors.New("x")),
 		RetryAt("a", errors.New("x"), now.Add(time.Minute)), InterruptBy("a", "shutdown"), SettleBy("a"),
 		j.CancelBy("me", "why"), j.CancelBy("me", "other"),
+		PauseBy("me", "why"), ResumeBy("me"), PrioritizeBy("me", Critical), PrioritizeBy("me", Low), RestartBy("me"),
 	}).Draw(t, "change")
 }
 
 func check(t *rapid.T, before, j Job, c Change, changed bool) {
-	if changed != (before.State != j.State) {
-		t.Fatalf("changed = %v from %s to %s", changed, before.State, j.State)
+	if changed != (before.State != j.State || before.Paused != j.Paused || before.Priority != j.Priority || c.Trigger == Restart && before.Retrying()) {
+		t.Fatalf("changed = %v from %+v to %+v", changed, before, j)
 	}
-	if before.State.Final() && j.State != before.State {
+	if before.State.Final() && j.State != before.State && c.Trigger != Restart {
 		t.Fatalf("left the final state %s", before.State)
+	}
+	if j.Paused && j.State != Pending {
+		t.Fatalf("%s and paused", j.State)
 	}
 	if moved := c.Trigger == Claim || c.Trigger.Releases(); moved != (j.Epoch == before.Epoch+1) {
 		t.Fatalf("%s took the epoch from %d to %d", c.Trigger, before.Epoch, j.Epoch)

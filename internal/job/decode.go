@@ -3,6 +3,7 @@ package job
 import (
 	"bytes"
 	"mime"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
@@ -27,6 +28,31 @@ const MaxBatch = 1000
 // Invalid, and the message lists all problems; Unprocessable for more than
 // MaxBatch jobs.
 func DecodeSpecs(body []byte, contentType string) ([]Spec, error) {
+	root, err := parse(body, contentType)
+	if err != nil {
+		return nil, err
+	}
+	return bindSpecs(root)
+}
+
+// Decode reads a document of another kind by the rules of DecodeSpecs into the
+// struct that dst points to, by the json names of its fields. hints tell for some
+// unknown keys why they are.
+func Decode(body []byte, contentType string, dst any, hints map[string]string) error {
+	root, err := parse(body, contentType)
+	if err != nil {
+		return err
+	}
+	b := binder{hints: hints}
+	if root.kind != kindMap {
+		b.problemf(root.line, "the document", "must be a mapping, not %s", root.kind)
+	} else {
+		b.bindStruct(root, "", reflect.ValueOf(dst).Elem())
+	}
+	return b.err()
+}
+
+func parse(body []byte, contentType string) (*node, error) {
 	if !utf8.Valid(body) {
 		return nil, malformed("the body is not UTF-8")
 	}
@@ -34,19 +60,15 @@ func DecodeSpecs(body []byte, contentType string) ([]Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	parse, limit := parseYAML, MaxYAML
+	read, limit := parseYAML, MaxYAML
 	if isJSON {
-		parse, limit = parseJSON, MaxJSON
+		read, limit = parseJSON, MaxJSON
 	}
 	if len(body) > limit {
 		return nil, fault.Newf(fault.Invalid, "HX-JOB-001", "submit in parts",
 			"the body holds %d bytes; %d are allowed", len(body), limit)
 	}
-	root, err := parse(body)
-	if err != nil {
-		return nil, err
-	}
-	return bindSpecs(root)
+	return read(body)
 }
 
 func sniff(body []byte, contentType string) (isJSON bool, err error) {
@@ -113,4 +135,10 @@ func (b *binder) jobsOf(root *node) []*node {
 
 func malformed(what string) error {
 	return fault.New(fault.Invalid, "HX-JOB-002", what, "see the job specification in the API document")
+}
+
+// IsJSON tells whether Decode reads the body as JSON.
+func IsJSON(body []byte, contentType string) bool {
+	isJSON, err := sniff(body, contentType)
+	return isJSON && err == nil
 }

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"maps"
 	"reflect"
 	"unicode/utf8"
 
@@ -45,7 +46,7 @@ func (b *binder) bindDocument(root *node, v reflect.Value) {
 		if !ok {
 			hint := ""
 			if len(b.problems) < maxProblems { // a suggestion that nobody sees costs time
-				hint = suggestion(p.key, names)
+				hint = suggestion(p.key, maps.Keys(names))
 			}
 			b.problemf(p.line, p.key, "unknown key%s", hint)
 			continue

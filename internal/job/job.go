@@ -28,6 +28,14 @@ type Spec struct {
 	Timeout        string            `json:"timeout,omitempty"`      // Go duration; none by default
 	NotBefore      *time.Time        `json:"not_before,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
+
+	Profile           string    `json:"profile,omitempty"`            // named defaults; the merged spec is what is kept
+	ProfileDigest     string    `json:"profile_digest,omitempty"`     // of the profile as it was; given: the profile must still be that
+	BandwidthLimit    Bandwidth `json:"bandwidth_limit,omitempty"`    // "50MB": bytes per second read from the source
+	BandwidthWindows  []string  `json:"bandwidth_windows,omitempty"`  // "Mon-Fri 08:00-18:00 = 50MB"
+	EnableCheckpoints *bool     `json:"enable_checkpoints,omitempty"` // default true; false: an interrupted disk is read again from its start
+	VerifyChecksum    *bool     `json:"verify_checksum,omitempty"`    // true: verify full, false: verify none
+	GenerateManifest  *bool     `json:"generate_manifest,omitempty"`  // ova, ovf: default true (.mf); others: default false (SHA256SUMS)
 }
 
 // Job is one submitted job as the store keeps it.
@@ -37,12 +45,14 @@ type Job struct {
 	Spec         Spec            `json:"spec"`
 	State        State           `json:"status"`
 	Priority     Priority        `json:"priority"`
-	WaitReason   string          `json:"wait_reason,omitempty"` // slot, not_before
-	Attempt      int             `json:"attempt"`               // attempts begun, from 1
+	WaitReason   string          `json:"wait_reason,omitempty"` // slot, tenant_limit, not_before, paused
+	Paused       bool            `json:"paused,omitempty"`
+	Attempt      int             `json:"attempt"` // attempts begun, from 1
 	MaxAttempts  int             `json:"max_attempts"`
 	Epoch        int64           `json:"-"` // fencing number: rises whenever the job changes hands
 	Seq          int64           `json:"-"` // order of submission, given by the store
 	Node         string          `json:"node,omitempty"`
+	ReadyAt      time.Time       `json:"-"` // it could have started since then
 	SubmittedAt  time.Time       `json:"submitted_at"`
 	StartedAt    *time.Time      `json:"started_at,omitempty"`
 	FinishedAt   *time.Time      `json:"finished_at,omitempty"`
@@ -58,8 +68,10 @@ type Job struct {
 
 // Why a pending job waits.
 const (
-	WaitSlot      = "slot"       // all workers are busy
-	WaitNotBefore = "not_before" // its time has not come
+	WaitSlot        = "slot"         // all workers are busy, or other jobs go first
+	WaitTenantLimit = "tenant_limit" // its tenant runs as many jobs as it may
+	WaitNotBefore   = "not_before"   // its time has not come
+	WaitPaused      = "paused"       // it, or its tenant, is held back
 )
 
 // Failure is an error as a job keeps and shows it.

@@ -33,6 +33,14 @@ func (p Priority) Class() int {
 	return len(priorities) - 1
 }
 
+// PriorityOf is the inverse of Class.
+func PriorityOf(class int) Priority {
+	if class < 0 || class >= len(priorities) {
+		return Low
+	}
+	return priorities[class]
+}
+
 func join[T ~string](names []T) string {
 	var b strings.Builder
 	for i, n := range names {

@@ -32,7 +32,7 @@ func StateNames() string { return join(states[:]) }
 // Valid tells whether s is a state.
 func (s State) Valid() bool { return slices.Contains(states[:], s) }
 
-// Final tells whether nothing can follow the state.
+// Final tells whether nothing follows the state unless somebody restarts the job.
 func (s State) Final() bool { return s == Completed || s == Failed || s == Cancelled }
 
 // Trigger is what may move a job to another state.
@@ -49,9 +49,14 @@ const (
 	Cancel    Trigger = "cancel"    // somebody asks to stop
 	Abandon   Trigger = "abandon"   // the same, for a pending job that ran before
 	Settle    Trigger = "settle"    // a cancelled job has cleaned up
+
+	Pause      Trigger = "pause"      // somebody holds a pending job back
+	Resume     Trigger = "resume"     // and lets it go
+	Reschedule Trigger = "reschedule" // somebody gives a pending job another priority
+	Restart    Trigger = "restart"    // somebody wants a job that did not succeed to be tried again now
 )
 
-var triggers = [...]Trigger{Claim, Complete, Fail, Retry, Interrupt, Cancel, Abandon, Settle}
+var triggers = [...]Trigger{Claim, Complete, Fail, Retry, Interrupt, Cancel, Abandon, Settle, Pause, Resume, Reschedule, Restart}
 
 // Releases tells whether the worker's right to the job ends with the trigger.
 func (t Trigger) Releases() bool {
@@ -90,6 +95,12 @@ var rules = [...]rule{
 	{Completed, Cancel, Completed, "Too late; nothing changes."},
 	{Failed, Cancel, Failed, "Too late; nothing changes."},
 	{Cancelled, Cancel, Cancelled, "It is cancelled; nothing changes."},
+	{Pending, Pause, Pending, "It keeps its place and is not started until it is resumed."},
+	{Pending, Resume, Pending, "It may be started again."},
+	{Pending, Reschedule, Pending, "It has another priority; inside of a class the order of submission holds."},
+	{Pending, Restart, Pending, "The pause before the next attempt is over; nothing changes for one that does not wait for that."},
+	{Failed, Restart, Pending, "Somebody asks for it: the attempts start over, from nothing."},
+	{Cancelled, Restart, Pending, "The same; the reason of the cancel stays in its events."},
 }
 
 // Transition returns the state that follows. Kind Conflict if the state table
@@ -100,6 +111,26 @@ func Transition(from State, on Trigger) (State, error) {
 			return rules[i].to, nil
 		}
 	}
-	return from, fault.Newf(fault.Conflict, "HX-JOB-040", "look at the job's events",
+	return from, refuse(from, on)
+}
+
+// refuse says why a state does not take a trigger, and what the caller can do.
+func refuse(from State, on Trigger) error {
+	switch fix := "it runs: let it end, or cancel it"; on {
+	case Pause, Resume, Reschedule:
+		if from.Final() {
+			fix = "it has ended; submit it again, or retry it if it failed or was cancelled"
+		}
+		return fault.Newf(fault.Conflict, "HX-JOB-043", fix, "a job that is %s cannot take %q: only one that is pending can", from, on)
+	case Restart:
+		switch from {
+		case Completed:
+			fix = "it succeeded; submit it as a new job"
+		case Cancelling:
+			fix = "wait until its clean-up has ended"
+		}
+		return fault.Newf(fault.Conflict, "HX-JOB-044", fix, "a job that is %s cannot be retried: only one that failed or was cancelled can", from)
+	}
+	return fault.Newf(fault.Conflict, "HX-JOB-040", "look at the job's events",
 		"a job that is %s cannot take %q", from, on)
 }

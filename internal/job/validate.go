@@ -39,6 +39,12 @@ func (s Spec) Validate(now time.Time) error {
 	p.oneOf("transport", s.Transport, "auto", "range", "nfc")
 	p.between("compression_level", s.CompressionLvl, 0, 22)
 	p.between("max_attempts", s.MaxAttempts, 1, maxAttempts)
+	p.bandwidth(s)
+	if s.VerifyChecksum != nil && *s.VerifyChecksum == (s.Verify == "none") {
+		p.addf("verify_checksum %v contradicts verify %s", *s.VerifyChecksum, s.Verify)
+	}
+	p.text("profile", s.Profile, 0, maxName)
+	p.text("profile_digest", s.ProfileDigest, 0, maxName)
 	p.times(s, now)
 	p.disks(s.ExcludeDisks)
 	p.labels(s.Labels)
@@ -103,6 +109,13 @@ func (p *problems) times(s Spec, now time.Time) {
 	}
 	if s.NotBefore != nil && s.NotBefore.Sub(now) > maxNotBefore {
 		p.addf("not_before is more than a year ahead")
+	}
+}
+
+func (p *problems) bandwidth(s Spec) {
+	if _, err := s.Bandwidth(); err != nil {
+		e := fault.As(err)
+		p.addf("bandwidth: %s: %s", e.Msg, e.Fix)
 	}
 }
 

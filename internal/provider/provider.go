@@ -84,6 +84,9 @@ type OpenOptions struct {
 	Transport    string // "" or auto, range, nfc
 	ExcludeDisks []string
 	Ledger       Ledger
+	// Limit is called for all that is read of the VM's files, with the bytes that
+	// came over the wire; reading goes on when it returns nil. nil: no limit.
+	Limit func(ctx context.Context, n int) error
 	// Resume is the Token of an earlier Snapshot of the same job. Open then
 	// returns the same frozen content, or an error of kind Conflict if that is
 	// gone: start over with Resume nil.

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 
-	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
@@ -37,9 +36,8 @@ func (s *Service) Cancel(ctx context.Context, p tenant.Principal, id, reason str
 	if err != nil {
 		return CancelResult{}, err
 	}
-	if len(reason) > MaxReason {
-		return CancelResult{}, fault.Newf(fault.Invalid, "HX-JOB-030", "shorten it",
-			"the reason is longer than %d bytes", MaxReason)
+	if err := checkReason(reason); err != nil {
+		return CancelResult{}, err
 	}
 	var r CancelResult
 	err = s.store.Update(ctx, scope, func(tx Tx) error {

@@ -21,6 +21,7 @@ type Store interface {
 	// again with the same idempotency key. fn must not block and must not keep
 	// tx.
 	Update(ctx context.Context, s tenant.Scope, fn func(tx Tx) error) error
+	Directory
 }
 
 // Reader reads one tenant's data.
@@ -35,9 +36,12 @@ type Reader interface {
 	Count(ctx context.Context, q Query, limit int64) (int64, error)
 	// Events returns the events of a job with Seq > after, in order.
 	Events(ctx context.Context, jobID string, after int64, limit int) ([]event.Event, error)
+	// Explain tells why a job waits, if so many workers are free. Kind NotFound.
+	Explain(ctx context.Context, id string, free int) (Waits, error)
 	// Backlog counts the jobs by state and tells since when the oldest job that
 	// could run waits (zero: none does).
 	Backlog(ctx context.Context) (byState map[job.State]int64, oldest time.Time, err error)
+	ProfileReader
 }
 
 // Tx changes one tenant's data within a transaction.
@@ -45,13 +49,22 @@ type Tx interface {
 	ScheduleTx
 	// Insert stores a new pending job and its event. It sets Seq.
 	Insert(j *job.Job) error
+	// Account returns the scope's tenant and how many of its jobs wait (not more
+	// than its quota). Both hold until the end of the transaction. Kind NotFound.
+	Account() (a tenant.Account, waiting int64, err error)
 	// Cancel moves a job along the state table by job.Cancel or job.Abandon, and
 	// changes nothing about one that is final or cancelling. Kind NotFound.
 	Cancel(id, reason string) (j job.Job, changed bool, err error)
+	// Change moves a job along the state table in the name of the scope's actor.
+	// Kinds NotFound, Conflict: then nothing has happened, and the transaction may
+	// go on.
+	Change(id string, c job.Change) (j job.Job, changed bool, err error)
 	// Replay returns what Remember stored under the key, if it did.
 	Replay(key string) (digest, answer []byte, found bool, err error)
 	// Remember stores the answer to a request under its idempotency key.
 	Remember(key string, digest, answer []byte) error
+	ProfileTx
+	BandwidthTx
 }
 
 // Validator checks what only the executor of a job knows (the provider exists,

@@ -119,8 +119,8 @@ func (q Query) check() error {
 		}
 	}
 	for _, pr := range q.Priorities {
-		if !pr.Valid() {
-			return fault.Newf(fault.Invalid, "HX-JOB-024", "one of "+job.PriorityNames(), "%q is no priority", pr)
+		if err := checkPriority(pr); err != nil {
+			return err
 		}
 	}
 	return nil

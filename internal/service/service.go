@@ -16,6 +16,8 @@ type Deps struct {
 	Validator Validator
 	Feed      Feed
 	Pool      Pool             // nil: no workers here
+	Nodes     Nodes            // nil: no list of nodes
+	Files     ProfileFiles     // nil: no profiles but the tenants' own
 	Hooks     Hooks            // observers
 	Now       func() time.Time // nil: time.Now
 }
@@ -29,6 +31,8 @@ type Hooks struct {
 	Cancelled func(j job.Job)
 	// ScheduleRan is called after the commit, once for each run of a schedule.
 	ScheduleRan func(r schedule.Run)
+	// Refused is called for each job that a quota kept out.
+	Refused func(quota string)
 }
 
 // Service carries out the use cases. Its methods may be called concurrently.

@@ -57,6 +57,11 @@ func newBench(t *testing.T, dir string) *bench {
 	}
 	b.deps = service.Deps{Validator: b.valid, Feed: s}
 	b.svc = service.New(s, b.deps)
+	for _, id := range []tenant.ID{"ours", "theirs"} {
+		if _, err := b.svc.CreateTenant(t.Context(), b.us, id, service.TenantChange{}); err != nil && !fault.Is(err, fault.Conflict) {
+			t.Fatal(err)
+		}
+	}
 	return b
 }
 
@@ -209,7 +214,7 @@ func TestTwins(t *testing.T) {
 
 func TestPermissions(t *testing.T) {
 	on(t, func(b *bench) {
-		id := b.submit()[0].ID
+		id, other := b.submit()[0].ID, b.submit()[0].ID
 		calls := map[string]struct {
 			needs tenant.Permission
 			call  func(p tenant.Principal) error
@@ -227,6 +232,28 @@ func TestPermissions(t *testing.T) {
 					return err
 				}
 				return nil
+			}},
+			"explain": {tenant.JobRead, func(p tenant.Principal) error { _, err := b.svc.Explain(b.Context(), p, other); return err }},
+			"pause":   {tenant.JobUpdate, func(p tenant.Principal) error { _, err := b.svc.Pause(b.Context(), p, other, ""); return err }},
+			"resume":  {tenant.JobUpdate, func(p tenant.Principal) error { _, err := b.svc.Resume(b.Context(), p, other); return err }},
+			"priority": {tenant.JobUpdate, func(p tenant.Principal) error {
+				_, err := b.svc.Prioritize(b.Context(), p, other, job.Low)
+				return err
+			}},
+			"retry": {tenant.JobUpdate, func(p tenant.Principal) error { _, err := b.svc.Retry(b.Context(), p, other); return err }},
+			"bulk pause": {tenant.JobUpdate, func(p tenant.Principal) error {
+				r, err := b.svc.Bulk(b.Context(), p, service.Bulk{Action: service.BulkPause, Filter: service.Query{IDs: []string{other}}})
+				if err == nil && r.Matched == 0 {
+					return fault.New(fault.NotFound, "HX-TEST-003", "none of mine", "")
+				}
+				return err
+			}},
+			"bulk cancel": {tenant.JobCancel, func(p tenant.Principal) error {
+				r, err := b.svc.Bulk(b.Context(), p, service.Bulk{Action: service.BulkCancel, Filter: service.Query{IDs: []string{other}}, DryRun: true})
+				if err == nil && r.Matched == 0 {
+					return fault.New(fault.NotFound, "HX-TEST-003", "none of mine", "")
+				}
+				return err
 			}},
 			"cancel": {tenant.JobCancel, func(p tenant.Principal) error { _, err := b.svc.Cancel(b.Context(), p, id, ""); return err }},
 		}

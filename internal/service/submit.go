@@ -41,9 +41,9 @@ type Refusal struct {
 
 // Submit checks each job and stores the good ones, all in one transaction: when
 // it returns nil they survive any crash. If every job is refused the error says
-// why (kind Invalid or Unprocessable) and Refused is complete; if only some are,
-// the error is nil. An error of kind Unavailable leaves the outcome unknown:
-// repeat with the same idempotency key.
+// why (kind Invalid, Unprocessable, or Exhausted for a quota) and Refused is
+// complete; if only some are, the error is nil. An error of kind Unavailable
+// leaves the outcome unknown: repeat with the same idempotency key.
 func (s *Service) Submit(ctx context.Context, p tenant.Principal, specs []job.Spec, o SubmitOptions) (SubmitResult, error) {
 	scope, err := p.Scope(tenant.JobSubmit)
 	if err != nil {
@@ -58,11 +58,18 @@ func (s *Service) Submit(ctx context.Context, p tenant.Principal, specs []job.Sp
 	}
 	fresh, err := s.prepare(ctx, scope, specs)
 	if err != nil {
+		if old, found := s.answered(ctx, scope, o.IdempotencyKey, digest); found {
+			return s.reload(ctx, scope, old) // what it names, such as a profile, may have gone since
+		}
 		return fresh, err
 	}
 	result, err := s.insert(ctx, scope, fresh, o.IdempotencyKey, digest)
+	if err != nil && len(result.Jobs) > 0 {
+		result = SubmitResult{} // whatever befell them, it is not their refusal
+	}
+	s.observeRefused(result)
 	if err != nil {
-		return SubmitResult{}, err
+		return result, err
 	}
 	if result.Replayed {
 		return s.reload(ctx, scope, result)
@@ -78,9 +85,12 @@ func (s *Service) prepare(ctx context.Context, scope tenant.Scope, specs []job.S
 		r     SubmitResult
 		first error
 	)
+	known := s.profilesOf(ctx, scope)
 	for i, spec := range specs {
-		spec = spec.WithDefaults()
-		err := spec.Validate(s.deps.Now())
+		spec, err := known.merge(spec)
+		if err == nil {
+			err = spec.Validate(s.deps.Now())
+		}
 		if err == nil {
 			err = s.deps.Validator.Validate(ctx, spec)
 		}
@@ -121,6 +131,7 @@ type answer struct {
 func (s *Service) insert(ctx context.Context, scope tenant.Scope, fresh SubmitResult, key string, digest []byte) (SubmitResult, error) {
 	result := fresh
 	err := s.store.Update(ctx, scope, func(tx Tx) error {
+		result = fresh
 		if key != "" {
 			old, found, err := replay(tx, key, digest)
 			if err != nil || found {
@@ -128,7 +139,10 @@ func (s *Service) insert(ctx context.Context, scope tenant.Scope, fresh SubmitRe
 				return err
 			}
 		}
-		a := answer{Refused: fresh.Refused}
+		if err := result.admit(tx); err != nil {
+			return err
+		}
+		a := answer{Refused: result.Refused}
 		for i := range result.Jobs {
 			if err := tx.Insert(&result.Jobs[i]); err != nil {
 				return err
@@ -145,6 +159,18 @@ func (s *Service) insert(ctx context.Context, scope tenant.Scope, fresh SubmitRe
 		return tx.Remember(key, digest, body)
 	})
 	return result, err
+}
+
+// answered looks for the answer that the key got before.
+func (s *Service) answered(ctx context.Context, scope tenant.Scope, key string, digest []byte) (old SubmitResult, found bool) {
+	if key == "" {
+		return SubmitResult{}, false
+	}
+	err := s.store.Update(ctx, scope, func(tx Tx) (err error) {
+		old, found, err = replay(tx, key, digest)
+		return err
+	})
+	return old, found && err == nil
 }
 
 // replay returns the earlier answer under the key. Kind Unprocessable if it was

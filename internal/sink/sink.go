@@ -37,6 +37,14 @@ type Stage interface {
 	Close() error
 }
 
+// Marked is a Stage that may not be the one that an earlier run of the job wrote
+// to: a directory that only one machine has.
+type Marked interface {
+	// Mark tells this staging area from every other one of the same job; empty
+	// once it is published.
+	Mark() string
+}
+
 // Object is a file being written. Writes should be sequential and large; the
 // implementation may buffer and bypass the page cache: Sync flushes.
 type Object interface {

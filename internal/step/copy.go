@@ -24,6 +24,8 @@ const (
 
 // copy freezes the VM, writes every file of the output and lets the VM go.
 func (r *run) copy(ctx context.Context) error {
+	unlimited := r.limited(ctx)
+	defer unlimited()
 	snap, err := r.open(ctx)
 	if err != nil {
 		return err
@@ -65,7 +67,7 @@ func (r *run) open(ctx context.Context) (provider.Snapshot, error) {
 	}
 	spec := r.t.Job.Spec
 	o := provider.OpenOptions{JobID: r.t.Job.ID, PowerOff: spec.PowerOff, Transport: spec.Transport,
-		ExcludeDisks: spec.ExcludeDisks, Ledger: r.t.Ledger, Resume: r.st.Snapshot}
+		ExcludeDisks: spec.ExcludeDisks, Ledger: r.t.Ledger, Limit: r.meter.pace.wait, Resume: r.st.Snapshot}
 	snap, err := r.prov.Open(ctx, vm, o)
 	if fault.Is(err, fault.Conflict) && o.Resume != nil {
 		r.log.Warn("starting over", "reason", fault.Detail(err))
@@ -204,9 +206,11 @@ func (c *diskCopy) copy(ctx context.Context, src disk.Source, info disk.Info) (r
 	o := disk.CopyOptions{
 		Counters: c.n,
 		Rehash:   info.Transport == provider.TransportNFC,
-		Checkpoint: func(ctx context.Context, at disk.Checkpoint, record []byte) error {
+	}
+	if c.r.t.Job.Spec.Checkpoints() {
+		o.Checkpoint = func(ctx context.Context, at disk.Checkpoint, record []byte) error {
 			return marks.Append(ctx, c.disk.Key, at.Offset, at.Digest, record)
-		},
+		}
 	}
 	if resumed {
 		c.r.log.Info("going on from a checkpoint", "disk", info.Name, "offset", last.Offset)

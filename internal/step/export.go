@@ -16,6 +16,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/limit"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/sink"
 )
@@ -37,6 +38,8 @@ type Export struct {
 	Key       ed25519.PrivateKey // signs the receipts
 	Tool      string             // name and version, for the receipt
 	Log       *slog.Logger
+	Limits    *limit.Tree // of this node; nil: jobs are not limited
+	Bandwidth Bandwidth   // goes with Limits
 }
 
 var formats = map[string]bool{"ova": true, "ovf": true, "vmdk": true, "qcow2": true, "raw": true}
@@ -68,6 +71,9 @@ func (x *Export) Run(ctx context.Context, t dispatch.Task) (job.Outcome, error) 
 	}
 	stop := r.meter.start(ctx)
 	defer stop()
+	if err := r.adopt(ctx); err != nil {
+		return job.Outcome{}, errors.Join(cause(ctx, err), r.close())
+	}
 	for {
 		switch r.st.Phase {
 		case phaseCopy:
@@ -95,6 +101,7 @@ func (x *Export) Cleanup(ctx context.Context, t dispatch.Task) error {
 	if r.st.Name == "" {
 		return err
 	}
+	r.st.Stage = "" // whichever is here, it goes
 	stage, serr := r.openStage(ctx)
 	if serr != nil {
 		// A published output with this name is not ours to remove.
@@ -136,6 +143,9 @@ func (x *Export) begin(t dispatch.Task) (*run, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	r := &run{x: x, t: t, prov: p, log: log.With("job", t.Job.ID, "attempt", t.Job.Attempt), meter: newMeter(t.Progress)}
+	if p := t.Job.Progress; p != nil {
+		r.meter.moved = p.BytesTransfer
+	}
 	if t.Token == nil {
 		r.st = state{Phase: phaseCopy, Started: time.Now().UTC()}
 		return r, nil
@@ -162,8 +172,39 @@ func (r *run) openStage(ctx context.Context) (sink.Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.stage, err = s.Stage(ctx, r.st.Name, r.t.Job.ID)
-	return r.stage, err
+	if r.stage, err = s.Stage(ctx, r.st.Name, r.t.Job.ID); err != nil {
+		r.stage = nil
+		return nil, err
+	}
+	m, marked := r.stage.(sink.Marked)
+	switch {
+	case !marked || m.Mark() == "":
+	case r.st.Stage == "":
+		r.st.Stage = m.Mark()
+	case r.st.Stage != m.Mark():
+		return r.stage, errOtherStage
+	}
+	return r.stage, nil
+}
+
+// errOtherStage: what the state and the checkpoints tell of is not here.
+var errOtherStage = fault.New(fault.Conflict, "HX-EXPORT-007", "the staging area of the interrupted run is not on this machine",
+	"let the nodes share output.roots, then jobs go on elsewhere from their checkpoints")
+
+// adopt makes sure that the staging area is the one that earlier runs wrote to. On
+// another machine it may be missing, or be one from before the job went away:
+// then everything is read again.
+func (r *run) adopt(ctx context.Context) error {
+	if r.st.Name == "" {
+		return nil // nothing is written yet
+	}
+	_, err := r.openStage(ctx)
+	if !errors.Is(err, errOtherStage) {
+		return err
+	}
+	r.log.Warn("starting over", "reason", fault.Detail(err))
+	r.st.Stage = ""
+	return r.restart(ctx)
 }
 
 // settle removes every remote object that is still in the ledger.

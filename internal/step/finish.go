@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -49,18 +50,45 @@ func (r *run) verify(ctx context.Context) error {
 		}
 	}
 	if r.t.Job.Spec.Format == "ova" && r.t.Job.Spec.Verify != "none" {
-		g.Go(func() error { return artifact.CheckPackage(gctx, r.stage, r.st.Files[0].Name) })
+		g.Go(func() error { return artifact.CheckPackage(gctx, r.stage, r.st.Files[0].Name, r.t.Job.Spec.Manifest()) })
 	}
 	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := r.sums(ctx); err != nil {
 		return err
 	}
 	return r.sign(ctx)
 }
 
+// sumsFile lists the SHA-256 of every file, in the form of sha256sum -c.
+const sumsFile = "SHA256SUMS"
+
+// sums writes the manifest of a format that has none of its own, if it was asked
+// for. The hashes are those of the files as they were read back.
+func (r *run) sums(ctx context.Context) error {
+	spec := r.t.Job.Spec
+	if !spec.Manifest() || spec.Format == "ova" || spec.Format == "ovf" {
+		return nil
+	}
+	var b strings.Builder
+	for _, f := range r.st.Files {
+		if f.Name != sumsFile { // of a run that ended here
+			b.WriteString(f.SHA256 + "  " + f.Name + "\n")
+		}
+	}
+	if err := r.put(sumsFile, []byte(b.String())); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(r.st.Files, func(f receipt.File) bool { return f.Name == sumsFile })
+	r.st.Files[i].SHA256 = ""
+	return r.hash(ctx, &r.st.Files[i])
+}
+
 // hash fills in the file's size and SHA-256, or compares with what the writer
 // computed.
 func (r *run) hash(ctx context.Context, f *receipt.File) error {
-	if r.t.Job.Spec.Format == "raw" && path.Ext(f.Name) == ".raw" {
+	if spec := r.t.Job.Spec; spec.Format == "raw" && path.Ext(f.Name) == ".raw" && !spec.Manifest() {
 		file, err := r.stage.Open(f.Name)
 		if err != nil {
 			return err
@@ -119,7 +147,10 @@ func (r *run) order(key string) int {
 // or does it again.
 func (r *run) publish(ctx context.Context) (job.Outcome, error) {
 	r.meter.phase(phasePublish)
-	out := job.Outcome{Receipt: r.st.Receipt}
+	out := job.Outcome{Receipt: r.st.Receipt, BytesTransferred: r.meter.total()}
+	for i := range r.st.Disks {
+		out.BytesRead += r.st.Disks[i].Size
+	}
 	stage, err := r.openStage(ctx)
 	if err != nil {
 		return job.Outcome{}, err

@@ -48,7 +48,9 @@ func (r *run) layout(vm provider.VM) (layout, error) {
 	case "ova":
 		return newPackageLayout(r, vm)
 	case "ovf":
-		return &folderLayout{fileLayout: files, machine: machine(vm, r.st.Started)}, nil
+		m := machine(vm, r.st.Started)
+		m.Bare = !spec.Manifest()
+		return &folderLayout{fileLayout: files, machine: m}, nil
 	default:
 		return &files, nil
 	}

@@ -68,6 +68,9 @@ func (l *folderLayout) finish(_ context.Context, r *run, extra []provider.File) 
 	if err := r.put(l.machine.DescriptorFile(), descriptor); err != nil {
 		return err
 	}
+	if l.machine.Bare {
+		return nil
+	}
 	return r.put(l.machine.ManifestFile(), manifest)
 }
 
@@ -82,6 +85,7 @@ type packageLayout struct {
 
 func newPackageLayout(r *run, vm provider.VM) (*packageLayout, error) {
 	m := machine(vm, r.st.Started)
+	m.Bare = !r.t.Job.Spec.Manifest()
 	l := &packageLayout{file: m.Stem + ".ova", level: r.t.Job.Spec.CompressionLvl}
 	var err error
 	if l.obj, err = r.stage.Create(l.file, r.st.Package != nil); err != nil {

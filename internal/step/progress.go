@@ -17,9 +17,11 @@ const (
 // meter turns counters into progress reports.
 type meter struct {
 	report func(job.Progress)
+	pace   pace
 
 	mu    sync.Mutex
 	name  string
+	moved int64 // read from the source before the disks below
 	disks []*diskMeter
 	rate  rate
 }
@@ -96,6 +98,7 @@ func (m *meter) begin(name string, disks []job.DiskProgress) []*disk.Counters {
 	m.tell(time.Now()) // the end of the phase before
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.moved = m.transferred()
 	m.name, m.disks, m.rate = name, nil, rate{}
 	counters := make([]*disk.Counters, len(disks))
 	for i, d := range disks {
@@ -115,9 +118,27 @@ func (m *meter) update(i int, f func(d *job.DiskProgress)) {
 	f(&m.disks[i].DiskProgress)
 }
 
+// total is what was read from the source so far, in earlier runs too.
+func (m *meter) total() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.transferred()
+}
+
+// transferred wants the lock. What is read back is not counted.
+func (m *meter) transferred() int64 {
+	n := m.moved
+	if m.name == phaseCopy {
+		for _, d := range m.disks {
+			n += d.n.Read.Load()
+		}
+	}
+	return n
+}
+
 func (m *meter) tell(now time.Time) {
 	m.mu.Lock()
-	p := job.Progress{Phase: m.name, ETA: -1}
+	p := job.Progress{Phase: m.name, ETA: -1, BytesTransfer: m.transferred()}
 	for _, d := range m.disks {
 		d.BytesRead = d.n.Offset.Load()
 		d.Rate = d.rate.update(now, d.BytesRead)
@@ -128,6 +149,8 @@ func (m *meter) tell(now time.Time) {
 		p.BytesZero += d.n.Zero.Load()
 		p.Disks = append(p.Disks, d.DiskProgress)
 	}
+	p.BytesTransfer = m.pace.bytes.Load()
+	p.LimitedBy = m.pace.limitedBy(now)
 	p.Rate = m.rate.update(now, p.BytesRead)
 	p.ETA = eta(p.BytesTotal-p.BytesRead, p.Rate)
 	if p.BytesTotal > 0 {

@@ -24,6 +24,7 @@ type state struct {
 	Phase    string          `json:"phase"`
 	Started  time.Time       `json:"started"`
 	Name     string          `json:"name"`     // published name
+	Stage    string          `json:"stage"`    // mark of the staging area that the checkpoints are about
 	VM       provider.VM     `json:"vm"`       // as frozen
 	Snapshot []byte          `json:"snapshot"` // provider.Snapshot.Token
 	Disks    []receipt.Disk  `json:"disks"`    // finished ones

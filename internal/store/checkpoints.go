@@ -39,7 +39,13 @@ func (c *checkpoints) Append(ctx context.Context, disk string, offset int64, dig
 		digest = []byte{}
 	}
 	return c.s.fenced(ctx, c.l, func(t *tx) error {
-		_, err := t.exec(`INSERT INTO checkpoints (job_id, disk, off, digest) VALUES ($1, $2, $3, $4)
+		var one int
+		again, err := t.row(`SELECT 1 FROM checkpoints WHERE job_id = $1 AND disk = $2 AND off = $3 AND digest = $4`,
+			[]any{c.l.Job.ID, disk, offset, digest}, &one)
+		if again || err != nil {
+			return err
+		}
+		_, err = t.exec(`INSERT INTO checkpoints (job_id, disk, off, digest) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (job_id, disk) DO UPDATE SET off = excluded.off, digest = excluded.digest`,
 			c.l.Job.ID, disk, offset, digest)
 		if err != nil || record == nil {

@@ -12,17 +12,23 @@ import (
 	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
+// The migrations are written for SQLite; migrations_postgres.go translates them.
+//
 //go:embed migrations/sqlite/*.sql
 var migrations embed.FS
 
-// migrate brings the schema up to what this program knows, each step in one
-// transaction. Kind Unprocessable if a newer program has been here.
-func migrate(ctx context.Context, db *sql.DB) error {
+func migrateSQLite(ctx context.Context, db *sql.DB) error {
 	dir, err := fs.Sub(migrations, "migrations/sqlite")
 	if err != nil {
 		return fmt.Errorf("open the migrations: %w", err)
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir)
+	return migrate(ctx, db, goose.DialectSQLite3, dir)
+}
+
+// migrate brings the schema up to what this program knows, each step in one
+// transaction. Kind Unprocessable if a newer program has been here.
+func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, dir fs.FS) error {
+	p, err := goose.NewProvider(dialect, db, dir)
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
 	}

@@ -27,8 +27,14 @@ func TestPlans(t *testing.T) {
 		name, query string
 		indexes     []string
 	}{
-		{"ready", sqlReady, []string{"jobs_ready"}},
-		{"any ready", sqlAnyReady, []string{"jobs_ready", "jobs_delayed"}},
+		{"shares", sqlShares, []string{"jobs_age (tenant>?)", "jobs_lane (tenant=? AND priority=?)", "jobs_age", "jobs_slots"}},
+		{"share of one", sqlShareOf, []string{"jobs_lane (tenant=? AND priority=?)", "jobs_age", "jobs_slots"}},
+		{"any ready", sqlAnyReady, []string{"jobs_", "jobs_delayed"}},
+		{"lane", sqlLane, []string{"jobs_lane (tenant=? AND priority=?)"}},
+		{"ages", sqlAges, []string{"jobs_age (tenant=?)"}},
+		{"due", sqlDue, []string{"jobs_delayed"}},
+		{"took", sqlTook, []string{"jobs_state"}},
+		{"held", sqlHeld, []string{"jobs_slots"}},
 		{"promote", sqlPromote, []string{"jobs_delayed"}},
 		{"ready since", sqlReadySince, []string{"INDEX jobs_"}},
 		{"overdue since", sqlOverdueSince, []string{"jobs_delayed"}},
@@ -39,6 +45,11 @@ func TestPlans(t *testing.T) {
 		{"list", `SELECT id FROM jobs WHERE tenant = $1 ORDER BY seq DESC LIMIT $2`, []string{"jobs_tenant"}},
 		{"list of a state", `SELECT id FROM jobs WHERE tenant = $1 AND state IN ($2) ORDER BY seq DESC LIMIT $3`, []string{"jobs_state"}},
 		{"list of a VM", `SELECT id FROM jobs WHERE tenant = $1 AND vm_name = $2 ORDER BY seq DESC LIMIT $3`, []string{"jobs_vm"}},
+		{"waiting of a tenant", sqlWaiting, []string{"jobs_state"}},
+		{"quota", `SELECT 1 FROM jobs WHERE tenant = $1 AND state = 'pending' LIMIT $2`, []string{"COVERING INDEX jobs_"}},
+		{"key", sqlDigest, []string{"api_keys"}},
+		{"keys", sqlKeys, []string{"api_keys_tenant"}},
+		{"usage", sqlUsage, []string{"usage_months"}},
 		{"backlog", `SELECT state, COUNT(*) FROM jobs WHERE tenant = $1 GROUP BY state`, []string{"COVERING INDEX jobs_state"}},
 		{"events", `SELECT seq FROM events WHERE job_id = $1 AND tenant = $2 AND seq > $3 ORDER BY seq LIMIT $4`, []string{"events_job"}},
 	} {
@@ -49,8 +60,8 @@ func TestPlans(t *testing.T) {
 			}
 		}
 		for line := range strings.Lines(plan) {
-			if strings.Contains(line, "TEMP B-TREE") || strings.Contains(line, "SCAN") && !strings.Contains(line, "INDEX jobs_") &&
-				!strings.Contains(line, "CONSTANT ROW") && !strings.Contains(line, "LIST SUBQUERY") && !strings.Contains(line, "SCAN waiting") {
+			if strings.Contains(line, "TEMP B-TREE") || strings.Contains(line, "SCAN") && !strings.Contains(line, "INDEX jobs_") && !strings.Contains(line, "SCAN a\n") && !strings.Contains(line, "SCAN recent") && !strings.Contains(line, "SCAN waiting") && // the tenants that wait, 20 rows
+				!strings.Contains(line, "CONSTANT ROW") && !strings.Contains(line, "LIST SUBQUERY") {
 				t.Errorf("%s: %s", c.name, line)
 			}
 		}

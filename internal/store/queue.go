@@ -22,32 +22,59 @@ const reapBatch = 200
 // the rows it is about.
 const (
 	sqlPromote = `UPDATE jobs SET delayed = 0 WHERE seq IN (SELECT seq FROM jobs
-		WHERE state = 'pending' AND delayed = 1 AND not_before <= $1 ORDER BY not_before LIMIT $2)`
+		WHERE state = 'pending' AND delayed = 1 AND not_before <= $1 ORDER BY not_before LIMIT $2 /*! FOR UPDATE SKIP LOCKED */)`
 	sqlAnyReady = `SELECT 1 WHERE EXISTS (SELECT 1 FROM jobs WHERE state = 'pending' AND delayed = 0)
 		OR EXISTS (SELECT 1 FROM jobs WHERE state = 'pending' AND delayed = 1 AND not_before <= $1)`
-	sqlReady = `SELECT id FROM jobs WHERE state = 'pending' AND delayed = 0 ORDER BY priority, seq LIMIT $1`
 	sqlClean = `SELECT id FROM jobs WHERE state = 'cancelling' AND lease_until IS NULL AND not_before <= $1
-		ORDER BY not_before LIMIT $2`
-	sqlExpired    = `SELECT id FROM jobs WHERE lease_until <= $1 ORDER BY lease_until LIMIT $2`
-	sqlLeasedBy   = `SELECT id FROM jobs WHERE lease_until IS NOT NULL AND node = $1 LIMIT $2`
+		ORDER BY not_before LIMIT $2 /*! FOR UPDATE SKIP LOCKED */`
+	sqlExpired    = `SELECT id FROM jobs WHERE lease_until <= $1 ORDER BY lease_until LIMIT $2 /*! FOR UPDATE SKIP LOCKED */`
+	sqlLeasedBy   = `SELECT id FROM jobs WHERE lease_until IS NOT NULL AND node = $1 LIMIT $2 /*! FOR UPDATE SKIP LOCKED */`
 	sqlCancelling = `SELECT id FROM jobs WHERE lease_until IS NOT NULL AND node = $1 AND state = 'cancelling'`
 )
 
 // Claim implements dispatch.Queue.
 func (s *Store) Claim(ctx context.Context, node string, lease time.Duration, n int) ([]dispatch.Lease, error) {
 	now := s.clock.wall().UnixMicro()
-	return s.claim(ctx, node, lease, question{sqlAnyReady, []any{now}}, func(t *tx) ([]string, error) {
+	return s.claim(ctx, question{sqlAnyReady, []any{now}}, func(t *tx) ([]dispatch.Lease, error) {
 		if _, err := t.exec(sqlPromote, t.now.UnixMicro(), promoteBatch); err != nil {
 			return nil, err
 		}
-		return t.strings(sqlReady, n)
+		c, err := t.admit(s.policy)
+		if err != nil {
+			return nil, err
+		}
+		return c.claim(n, func(r row) (dispatch.Lease, error) { return s.lend(t, r, node, lease) })
 	})
 }
 
 // ClaimCleanup implements dispatch.Queue.
 func (s *Store) ClaimCleanup(ctx context.Context, node string, lease time.Duration, n int) ([]dispatch.Lease, error) {
 	q := question{sqlClean, []any{s.clock.wall().UnixMicro(), n}}
-	return s.claim(ctx, node, lease, q, func(t *tx) ([]string, error) { return t.strings(q.sql, q.args...) })
+	return s.claim(ctx, q, func(t *tx) ([]dispatch.Lease, error) {
+		ids, err := t.strings(sqlClean, t.now.UnixMicro(), n)
+		if err != nil {
+			return nil, err
+		}
+		var leases []dispatch.Lease
+		for _, id := range ids {
+			r, err := t.job(id)
+			if err != nil {
+				return nil, err
+			}
+			l, err := s.lend(t, r, node, lease)
+			if err != nil {
+				return nil, err
+			}
+			leases = append(leases, l)
+		}
+		return leases, nil
+	})
+}
+
+// lend gives a job to a node.
+func (s *Store) lend(t *tx, r row, node string, lease time.Duration) (dispatch.Lease, error) {
+	j, _, err := t.apply(r, job.ClaimBy(node), t.lease()+lease.Microseconds())
+	return dispatch.Lease{Job: j, Token: r.token}, err
 }
 
 // question is a query that finds nothing when there is nothing to do. It is
@@ -66,28 +93,13 @@ func (s *Store) nothing(ctx context.Context, q question) (bool, error) {
 	return false, classify(err)
 }
 
-func (s *Store) claim(ctx context.Context, node string, lease time.Duration, q question, pick func(*tx) ([]string, error)) (leases []dispatch.Lease, err error) {
+func (s *Store) claim(ctx context.Context, q question, take func(*tx) ([]dispatch.Lease, error)) (leases []dispatch.Lease, err error) {
 	if none, err := s.nothing(ctx, q); none || err != nil {
 		return nil, err
 	}
-	err = s.w.update(ctx, func(t *tx) error {
-		leases = nil
-		ids, err := pick(t)
-		if err != nil {
-			return err
-		}
-		for _, id := range ids {
-			r, err := t.job(id)
-			if err != nil {
-				return err
-			}
-			j, _, err := t.apply(r, job.ClaimBy(node), s.clock.lease()+lease.Microseconds())
-			if err != nil {
-				return err
-			}
-			leases = append(leases, dispatch.Lease{Job: j, Token: r.token})
-		}
-		return nil
+	err = s.w.update(ctx, func(t *tx) (err error) {
+		leases, err = take(t)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -105,7 +117,7 @@ func (s *Store) Renew(ctx context.Context, l dispatch.Lease, lease time.Duration
 	err = s.w.update(ctx, func(t *tx) error {
 		found, err := t.row(`UPDATE jobs SET lease_until = $1, progress = COALESCE($2, progress)
 			WHERE id = $3 AND epoch = $4 AND lease_until IS NOT NULL RETURNING state`,
-			[]any{s.clock.lease() + lease.Microseconds(), progress, l.Job.ID, l.Job.Epoch}, &state)
+			[]any{t.lease() + lease.Microseconds(), progress, l.Job.ID, l.Job.Epoch}, &state)
 		if err != nil {
 			return err
 		}
@@ -137,7 +149,7 @@ func (s *Store) Apply(ctx context.Context, l dispatch.Lease, c job.Change) (j jo
 func (s *Store) fenced(ctx context.Context, l dispatch.Lease, fn func(*tx) error) error {
 	return s.w.update(ctx, func(t *tx) error {
 		var one int
-		found, err := t.row(`SELECT 1 FROM jobs WHERE id = $1 AND epoch = $2 AND lease_until IS NOT NULL`,
+		found, err := t.row(`SELECT 1 FROM jobs WHERE id = $1 AND epoch = $2 AND lease_until IS NOT NULL /*! FOR UPDATE */`,
 			[]any{l.Job.ID, l.Job.Epoch}, &one)
 		if err != nil {
 			return err
@@ -151,22 +163,24 @@ func (s *Store) fenced(ctx context.Context, l dispatch.Lease, fn func(*tx) error
 
 // Reap implements dispatch.Queue.
 func (s *Store) Reap(ctx context.Context) (int, error) {
-	return s.release(ctx, "the lease ran out", question{sqlExpired, []any{s.clock.lease(), reapBatch}})
+	q := question{sqlExpired, []any{s.clock.lease(), reapBatch}}
+	return s.release(ctx, "the lease ran out", q, func(t *tx) ([]string, error) { return t.strings(sqlExpired, t.lease(), reapBatch) })
 }
 
 // TakeBack implements dispatch.Queue.
 func (s *Store) TakeBack(ctx context.Context, node string) (int, error) {
-	return s.release(ctx, "the node was started again", question{sqlLeasedBy, []any{node, reapBatch}})
+	q := question{sqlLeasedBy, []any{node, reapBatch}}
+	return s.release(ctx, "the node was started again", q, func(t *tx) ([]string, error) { return t.strings(q.sql, q.args...) })
 }
 
-// release gives back the jobs that q finds until it finds no more.
-func (s *Store) release(ctx context.Context, reason string, q question) (total int, err error) {
+// release gives back the jobs that pick finds until it finds no more.
+func (s *Store) release(ctx context.Context, reason string, q question, pick func(*tx) ([]string, error)) (total int, err error) {
 	if none, err := s.nothing(ctx, q); none || err != nil {
 		return 0, err
 	}
 	for n := reapBatch; n == reapBatch; total += n {
 		err := s.w.update(ctx, func(t *tx) error {
-			ids, err := t.strings(q.sql, q.args...)
+			ids, err := pick(t)
 			n = len(ids)
 			for _, id := range ids {
 				r, err := t.job(id)

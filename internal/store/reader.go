@@ -36,7 +36,11 @@ func (r *reader) Job(ctx context.Context, id string) (job.Job, error) {
 	if err == nil {
 		err = v.decode(r.s.clock.wall())
 	}
-	return v.Job, classify(err)
+	one := []job.Job{v.Job}
+	if err == nil {
+		err = r.explain(ctx, one)
+	}
+	return one[0], classify(err)
 }
 
 // Jobs implements service.Reader. The jobs have no receipt: ask for one job.
@@ -55,13 +59,16 @@ func (r *reader) Jobs(ctx context.Context, q service.Query, before int64) ([]job
 		}
 		return v.Job, v.decode(now)
 	})
+	if err == nil {
+		err = r.explain(ctx, jobs)
+	}
 	return jobs, classify(err)
 }
 
 // Count implements service.Reader.
 func (r *reader) Count(ctx context.Context, q service.Query, limit int64) (n int64, err error) {
 	w := r.where(q)
-	query := `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE ` + w.String() + ` LIMIT ` + w.arg(limit) + `) AS some`
+	query := `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE ` + w.String() + ` LIMIT ` + w.arg(limit) + `) AS part`
 	err = r.s.read.QueryRowContext(ctx, query, w.args...).Scan(&n)
 	return n, classify(err)
 }

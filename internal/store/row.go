@@ -14,9 +14,15 @@ import (
 // jobColumns are what a list shows of a job, in the order of row.list;
 // wholeColumns are all, in the order of row.whole.
 const (
-	jobColumns = `seq, id, tenant, state, attempt, max_attempts, epoch, node, cancel_reason, not_before,
+	jobColumns = `seq, id, tenant, state, priority, delayed, ready_at, attempt, max_attempts, epoch, node, cancel_reason, not_before,
 		submitted_at, started_at, finished_at, spec, failure, progress, artifacts, lease_until, artifacts_removed_at`
 	wholeColumns = jobColumns + `, receipt, token`
+)
+
+// What the column delayed holds: a pending job is ready only with 0.
+const (
+	delayedUntil  = 1 // not_before was ahead when last looked at
+	delayedPaused = 2
 )
 
 // row is a job as the table has it.
@@ -25,6 +31,8 @@ type row struct {
 	leaseUntil sql.NullInt64
 	token      []byte
 
+	class, delayed                          int
+	readyAt                                 int64
 	notBefore, submitted, started, finished sql.NullInt64
 	spec, failure, progress, artifacts      []byte
 	receipt                                 []byte
@@ -33,7 +41,7 @@ type row struct {
 
 func (r *row) list() []any {
 	return []any{
-		&r.Seq, &r.ID, &r.Tenant, &r.State, &r.Attempt, &r.MaxAttempts, &r.Epoch, &r.Node, &r.CancelReason, &r.notBefore,
+		&r.Seq, &r.ID, &r.Tenant, &r.State, &r.class, &r.delayed, &r.readyAt, &r.Attempt, &r.MaxAttempts, &r.Epoch, &r.Node, &r.CancelReason, &r.notBefore,
 		&r.submitted, &r.started, &r.finished, &r.spec, &r.failure, &r.progress, &r.artifacts, &r.leaseUntil, &r.artifactsRemoved,
 	}
 }
@@ -53,7 +61,9 @@ func (r *row) decode(now time.Time) error {
 			return fmt.Errorf("decode job %s: %w", r.ID, err)
 		}
 	}
-	r.Priority = r.Spec.Priority
+	r.Priority = job.PriorityOf(r.class)
+	r.Paused = r.delayed == delayedPaused
+	r.ReadyAt = time.UnixMicro(r.readyAt).UTC()
 	r.Receipt = r.receipt
 	r.SubmittedAt = time.UnixMicro(r.submitted.Int64).UTC()
 	r.StartedAt, r.FinishedAt = fromMicros(r.started), fromMicros(r.finished)
@@ -70,6 +80,8 @@ func (r *row) explain(now time.Time) {
 	switch {
 	case r.State != job.Pending:
 		r.WaitReason = ""
+	case r.Paused:
+		r.WaitReason = job.WaitPaused
 	case r.NotBefore != nil && r.NotBefore.After(now):
 		r.WaitReason = job.WaitNotBefore
 	default:

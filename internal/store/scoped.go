@@ -17,6 +17,9 @@ func (s *Store) Update(ctx context.Context, scope tenant.Scope, fn func(service.
 	return s.w.update(ctx, func(t *tx) error { return fn(&scopedTx{tx: t, scope: scope}) })
 }
 
+// sqlCountWaiting counts the pending jobs of a tenant up to a limit.
+const sqlCountWaiting = `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE tenant = $1 AND state = 'pending' LIMIT $2) AS part`
+
 // scopedTx is an update of one tenant's data.
 type scopedTx struct {
 	tx    *tx
@@ -31,16 +34,46 @@ func (t *scopedTx) Insert(j *job.Job) error {
 	return t.tx.insert(j, t.scope.Actor())
 }
 
+// Account implements service.Tx. The row of a tenant with a quota is held until
+// the end of the update, so that another node cannot count at the same time.
+func (t *scopedTx) Account() (a tenant.Account, waiting int64, err error) {
+	a, err = t.tx.account(t.scope.Tenant())
+	if err != nil || a.MaxQueuedJobs == 0 && a.MaxStorageBytes == 0 {
+		return a, 0, err
+	}
+	if a, err = t.tx.held(a.ID); err != nil || a.MaxQueuedJobs == 0 {
+		return a, 0, err
+	}
+	_, err = t.tx.row(sqlCountWaiting, []any{string(a.ID), a.MaxQueuedJobs}, &waiting)
+	return a, waiting, err
+}
+
 // Cancel implements service.Tx.
 func (t *scopedTx) Cancel(id, reason string) (job.Job, bool, error) {
-	r, err := t.tx.job(id)
+	r, err := t.job(id)
 	if err != nil {
 		return job.Job{}, false, err
 	}
-	if r.Tenant != string(t.scope.Tenant()) {
-		return job.Job{}, false, errNoJob(id)
-	}
 	return t.tx.apply(r, r.CancelBy(t.scope.Actor(), reason), 0)
+}
+
+// Change implements service.Tx.
+func (t *scopedTx) Change(id string, c job.Change) (job.Job, bool, error) {
+	r, err := t.job(id)
+	if err != nil {
+		return job.Job{}, false, err
+	}
+	c.Actor = t.scope.Actor()
+	return t.tx.apply(r, c, 0)
+}
+
+// job reads a job of the tenant.
+func (t *scopedTx) job(id string) (row, error) {
+	r, err := t.tx.job(id)
+	if err == nil && r.Tenant != string(t.scope.Tenant()) {
+		err = errNoJob(id)
+	}
+	return r, err
 }
 
 // Replay implements service.Tx.

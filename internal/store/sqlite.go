@@ -70,5 +70,8 @@ func classify(err error) error {
 	case sqliteCode(err) == sqlite3.SQLITE_BUSY:
 		return fault.Wrap(err, fault.Unavailable, "HX-STORE-012", "the state database is locked", "close the program that holds it")
 	}
+	if known := classifyPostgres(err); known != nil {
+		return known
+	}
 	return fault.Wrap(err, fault.Internal, "HX-STORE-013", "the state database refused a statement", "see the daemon's log")
 }

@@ -1,20 +1,24 @@
 // Package store keeps jobs, events, leases, checkpoints and the ledger of remote
-// objects in one SQL database: SQLite in the state directory. It implements the
-// ports of service and dispatch. What a call changed is on the disk (write-ahead
-// log, fsync) when it returns nil.
+// objects in one SQL database: SQLite in the state directory, or a PostgreSQL that
+// several nodes share. It implements the ports of service and dispatch. What a call
+// changed is on the disk (write-ahead log, fsync) when it returns nil.
 package store
 
 import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/event"
+	"github.com/hypersdk/hypersdk/internal/node"
+	"github.com/hypersdk/hypersdk/internal/secret"
 	"github.com/hypersdk/hypersdk/internal/service"
 )
 
@@ -39,8 +43,17 @@ const (
 // Options say where and how the store keeps its data.
 type Options struct {
 	Dir         string           // state directory; made if it is missing
-	Synchronous Sync             // "": Full
-	Now         func() time.Time // nil: the machine's clock
+	Synchronous Sync             // of SQLite; "": Full
+	Now         func() time.Time // nil: the machine's clock, or PostgreSQL's
+	Postgres    PostgresOptions  // its zero value: SQLite in Dir
+	Policy      admission.Policy // who starts next; zero values: its defaults
+	Log         *slog.Logger     // nil: discards
+}
+
+// PostgresOptions name a PostgreSQL database.
+type PostgresOptions struct {
+	URL      secret.Secret // postgres://USER@HOST:PORT/DATABASE
+	Password secret.Secret // empty: as in the URL, PGPASSWORD or PGPASSFILE
 }
 
 // Store is an open store.
@@ -51,7 +64,10 @@ type Store struct {
 	w     *writer
 	clock clock
 	hub   *event.Hub
-	close func() error
+	ears  *listener // nil: SQLite, which has no other nodes
+
+	policy admission.Policy
+	close  func() error
 }
 
 var (
@@ -64,6 +80,8 @@ var (
 	_ dispatch.Queue   = (*Store)(nil)
 	_ dispatch.Orphans = (*Store)(nil)
 	_ dispatch.Backlog = (*Store)(nil)
+	_ node.Registry    = (*Store)(nil)
+	_ service.Nodes    = (*Store)(nil)
 )
 
 // Open opens the store in a directory that no other process uses, makes it if
@@ -84,15 +102,20 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{lock: lock, clock: newClock(o.Now), hub: &event.Hub{}}
+	s := &Store{lock: lock, clock: newClock(o.Now), hub: &event.Hub{}, policy: o.Policy.WithDefaults()}
 	s.close = sync.OnceValue(s.closeAll)
-	if err := s.open(ctx, filepath.Join(dir, "hypersdk.db"), o.Synchronous); err != nil {
+	if o.Postgres.URL.Empty() {
+		err = s.openSQLite(ctx, filepath.Join(dir, "hypersdk.db"), o.Synchronous)
+	} else {
+		err = s.openPostgres(ctx, o)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context, file string, mode Sync) error {
+func (s *Store) openSQLite(ctx context.Context, file string, mode Sync) error {
 	// SQLite gives its other files the permissions of this one.
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -104,13 +127,42 @@ func (s *Store) open(ctx context.Context, file string, mode Sync) error {
 	if s.write, err = openSQLite(file, mode, 0); err != nil {
 		return err
 	}
-	if err := migrate(ctx, s.write); err != nil {
+	if err := migrateSQLite(ctx, s.write); err != nil {
 		return err
 	}
 	if s.read, err = openSQLite(file, mode, readers); err != nil {
 		return err
 	}
-	s.w, err = newWriter(ctx, s.write, s.clock, s.hub)
+	s.w, err = newWriter(ctx, sqliteDialect, s.write, s.clock, s.hub)
+	return err
+}
+
+func (s *Store) openPostgres(ctx context.Context, o Options) error {
+	c, err := parsePostgres(o.Postgres)
+	if err != nil {
+		return err
+	}
+	if o.Now == nil {
+		s.clock = newSharedClock()
+	}
+	s.write, s.read = openPostgres(c, 2, false), openPostgres(c, 2*readers, true)
+	if err := migratePostgres(ctx, s.write); err != nil {
+		return err
+	}
+	if s.clock.set != nil {
+		now, err := ask(ctx, s.read, postgresDialect.clock)
+		if err != nil {
+			return err
+		}
+		s.clock.set(now)
+	}
+	if s.w, err = newWriter(ctx, postgresDialect, s.write, s.clock, s.hub); err != nil {
+		return err
+	}
+	s.ears, err = listen(ctx, c, s.hub, o.Log)
+	if err == nil {
+		s.w.tell = s.ears.tell(s.w)
+	}
 	return err
 }
 
@@ -129,6 +181,9 @@ func (s *Store) Close() error { return s.close() }
 
 func (s *Store) closeAll() error {
 	var errs []error
+	if s.ears != nil {
+		s.ears.close()
+	}
 	if s.w != nil {
 		errs = append(errs, s.w.close())
 	}

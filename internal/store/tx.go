@@ -26,7 +26,7 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 		return 0, err
 	}
 	t.w.pending++
-	r, err := s.ExecContext(t.w.base, args...)
+	r, err := s.ExecContext(t.w.ctx, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -39,7 +39,7 @@ func (t *tx) row(query string, args []any, dest ...any) (found bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	err = s.QueryRowContext(t.w.base, args...).Scan(dest...)
+	err = s.QueryRowContext(t.w.ctx, args...).Scan(dest...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -52,7 +52,7 @@ func (t *tx) strings(query string, args ...any) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.QueryContext(t.w.base, args...)
+	rows, err := s.QueryContext(t.w.ctx, args...)
 	return scanAll(rows, err, func(rows *sql.Rows) (v string, err error) { return v, rows.Scan(&v) })
 }
 
@@ -72,6 +72,14 @@ func scanAll[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) 
 	return all, rows.Err()
 }
 
+// lease is the time that leases are measured by, in microseconds.
+func (t *tx) lease() int64 {
+	if t.w.clock.set != nil {
+		return t.now.UnixMicro() // what the database said
+	}
+	return t.w.clock.lease()
+}
+
 func (t *tx) touch(topics ...event.Topic) { t.topics = append(t.topics, topics...) }
 
 // insert stores a new job and its first event.
@@ -81,10 +89,10 @@ func (t *tx) insert(j *job.Job, actor string) error {
 		return err
 	}
 	path, name := searchKeys(j.Spec.VMPath)
-	_, err = t.row(`INSERT INTO jobs (id, tenant, state, priority, delayed, not_before, max_attempts, submitted_at, vm_path, vm_name, spec)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING seq`,
+	_, err = t.row(`INSERT INTO jobs (id, tenant, state, priority, delayed, not_before, max_attempts, submitted_at, vm_path, vm_name, spec, ready_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING seq`,
 		[]any{j.ID, j.Tenant, string(j.State), j.Priority.Class(), t.delayed(*j), micros(j.NotBefore), j.MaxAttempts,
-			j.SubmittedAt.UnixMicro(), path, name, spec}, &j.Seq)
+			j.SubmittedAt.UnixMicro(), path, name, spec, j.ReadyAt.UnixMicro()}, &j.Seq)
 	if err != nil {
 		return err
 	}
@@ -104,25 +112,36 @@ func (t *tx) append(e event.Event) error {
 	return err
 }
 
-// delayed is 1 for a job that has to wait for its time.
+// delayed is not 0 for a pending job that is held back.
 func (t *tx) delayed(j job.Job) int {
-	if j.State == job.Pending && j.NotBefore != nil && j.NotBefore.After(t.now) {
-		return 1
+	switch {
+	case j.State != job.Pending:
+		return 0
+	case j.Paused:
+		return delayedPaused
+	case j.NotBefore != nil && j.NotBefore.After(t.now):
+		return delayedUntil
 	}
 	return 0
 }
 
-// job reads a whole job.
+// job reads a whole job, and holds off who else would change it.
 func (t *tx) job(id string) (row, error) {
-	var r row
-	found, err := t.row(`SELECT `+wholeColumns+` FROM jobs WHERE id = $1`, []any{id}, r.whole()...)
-	if err != nil {
-		return row{}, err
+	r, found, err := t.find(`id = $1`, id)
+	if err == nil && !found {
+		err = errNoJob(id)
 	}
-	if !found {
-		return row{}, errNoJob(id)
+	return r, err
+}
+
+// find reads the job that a condition names, and holds off who else would change
+// it.
+func (t *tx) find(condition string, arg any) (r row, found bool, err error) {
+	found, err = t.row(`SELECT `+wholeColumns+` FROM jobs WHERE `+condition+` /*! FOR UPDATE */`, []any{arg}, r.whole()...)
+	if err != nil || !found {
+		return row{}, found, err
 	}
-	return r, r.decode(t.now)
+	return r, true, r.decode(t.now)
 }
 
 // apply moves a job along the state table and appends the event of it; leased
@@ -134,7 +153,7 @@ func (t *tx) apply(r row, c job.Change, leaseUntil int64) (job.Job, bool, error)
 		return before, false, err
 	}
 	if !changed && r.Epoch == before.Epoch {
-		return before, false, nil // a cancel that came late
+		return before, false, nil // it was so before
 	}
 	if err := t.save(r, before, c, leaseUntil); err != nil {
 		return before, false, err
@@ -168,21 +187,33 @@ func (t *tx) save(r row, before job.Job, c job.Change, leaseUntil int64) error {
 		lease = sql.NullInt64{}
 	}
 	n, err := t.exec(`UPDATE jobs SET state = $1, delayed = $2, not_before = $3, epoch = $4, node = $5, lease_until = $6, attempt = $7,
-		started_at = $8, finished_at = $9, cancel_reason = $10, failure = $11, artifacts = $12, receipt = $13, token = $14
-		WHERE id = $15 AND epoch = $16 AND state = $17`,
+		started_at = $8, finished_at = $9, cancel_reason = $10, failure = $11, artifacts = $12, receipt = $13, token = $14,
+		priority = $15, ready_at = $16, progress = CASE WHEN $17 = 1 THEN NULL ELSE progress END
+		WHERE id = $18 AND epoch = $19 AND state = $20`,
 		string(r.State), t.delayed(r.Job), micros(r.NotBefore), r.Epoch, r.Node, lease, r.Attempt,
 		nullMicros(r.StartedAt), nullMicros(r.FinishedAt), r.CancelReason, failure, artifacts, []byte(r.Receipt), r.keptToken(),
-		r.ID, before.Epoch, string(before.State))
+		r.Priority.Class(), r.ReadyAt.UnixMicro(), flag(r.Progress == nil), r.ID, before.Epoch, string(before.State))
 	if err != nil {
 		return err
 	}
 	if n != 1 {
 		return errStale(r.ID)
 	}
+	if err := t.usage(r.Job, c); err != nil {
+		return err
+	}
 	if r.State.Final() {
 		return t.dropCheckpoints(r.ID)
 	}
 	return nil
+}
+
+// flag is a truth as the database has it.
+func flag(v bool) int {
+	if v {
+		return 1
+	}
+	return 0
 }
 
 func encode(v any) (string, error) {

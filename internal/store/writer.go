@@ -1,12 +1,15 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -18,19 +21,34 @@ const (
 	// checkpointEvery is how many statements may pile up in the write-ahead log
 	// before it is moved into the database file.
 	checkpointEvery = 2000
+	// maxBatchTime is how long a transaction takes in more updates: none waits
+	// much longer than that for its answer.
+	maxBatchTime = time.Second
+	// maxTries is how often an update is run that others keep undoing.
+	maxTries   = 5
+	retryPause = 20 * time.Millisecond
+
+	uniqueViolation = "23505" // SQLSTATE
 )
 
-// writer is the only one who writes. Its goroutine gathers the updates that came
-// in while the last commit waited for the disk and commits them together: one
-// fsync for many. Each update runs in a savepoint of its own, so that one that
-// fails takes nothing of the others with it; all are answered after the commit.
+// writer is the only one in this process who writes. Its goroutine gathers the
+// updates that came in while the last commit waited for the disk and commits them
+// together: one fsync for many. Each update runs in a savepoint of its own, so
+// that one that fails takes nothing of the others with it; all are answered after
+// the commit. An update may run more than once; only its last run counts.
 type writer struct {
 	base     context.Context //nolint:containedctx // never done: a statement is not interrupted
-	conn     *sql.Conn
+	ctx      context.Context //nolint:containedctx // of the transaction: base, with the dialect's patience
+	d        dialect
+	db       *sql.DB
+	conn     *sql.Conn // nil: lost
+	down     bool      // the last try to connect failed
 	stmts    map[string]*sql.Stmt
 	clock    clock
+	now      time.Time // of the transaction, if the database's clock holds
 	hub      *event.Hub
-	fatal    chan error // gets the error after which nothing is written any more
+	tell     func(topics []event.Topic) // tells the other nodes; nil: there are none
+	fatal    chan error                 // gets the error after which nothing is written any more
 	dead     error
 	pending  int // statements since the last checkpoint
 	requests chan *request
@@ -44,6 +62,7 @@ type request struct {
 	fn     func(*tx) error
 	state  atomic.Int32 // waiting, then taken by the writer or withdrawn by the caller
 	err    error        // of fn
+	clash  bool         // another node made the same key at the same time: look again
 	topics []event.Topic
 	answer chan error
 }
@@ -54,15 +73,14 @@ const (
 	withdrawn
 )
 
-func newWriter(ctx context.Context, db *sql.DB, c clock, hub *event.Hub) (*writer, error) {
+func newWriter(ctx context.Context, d dialect, db *sql.DB, c clock, hub *event.Hub) (*writer, error) {
 	base := context.WithoutCancel(ctx)
-	conn, err := db.Conn(base)
-	if err != nil {
-		return nil, classify(err)
-	}
 	w := &writer{
-		base: base, conn: conn, stmts: make(map[string]*sql.Stmt), clock: c, hub: hub,
+		base: base, ctx: base, d: d, db: db, stmts: make(map[string]*sql.Stmt), clock: c, hub: hub,
 		fatal: make(chan error, 1), requests: make(chan *request, maxBatch), done: make(chan struct{}),
+	}
+	if err := w.connect(); err != nil {
+		return nil, classify(err)
 	}
 	go w.run()
 	return w, nil
@@ -109,38 +127,53 @@ func (w *writer) close() error {
 	}
 	w.mu.Unlock()
 	<-w.done
-	return w.conn.Close()
+	if w.conn == nil {
+		return nil
+	}
+	if err := w.conn.Close(); !w.d.server {
+		return err
+	}
+	return nil // the server may be gone
 }
 
 func (w *writer) run() {
 	defer close(w.done)
 	for first := range w.requests {
-		ran, err := w.batch(first)
+		var touched []event.Topic
+		ran, again, err := w.batch(first)
 		for _, r := range ran {
-			if err != nil {
-				r.err = err
-			} else if r.err == nil {
-				w.hub.Touch(r.topics...)
+			result := err
+			if again && !w.down || r.clash {
+				result = w.alone(r)
 			}
-			r.answer <- r.err
+			if result == nil && r.err == nil {
+				w.hub.Touch(r.topics...)
+				touched = append(touched, r.topics...)
+			}
+			r.answer <- cmp.Or(result, r.err)
+		}
+		if w.tell != nil && len(touched) > 0 {
+			w.tell(touched)
 		}
 		if w.pending >= checkpointEvery {
 			w.pending = 0
 			w.checkpoint()
 		}
 	}
-	for _, s := range w.stmts {
-		_ = s.Close() // only memory
-	}
+	w.forget()
 }
 
 // batch runs first and what else waits in one transaction. It returns the
-// requests that it took and the error that befell them all.
-func (w *writer) batch(first *request) (ran []*request, err error) {
+// requests that it took and the error that befell them all; again is set if
+// nothing of them happened and they may be run again.
+func (w *writer) batch(first *request) (ran []*request, again bool, err error) {
+	end := w.limit()
+	defer end()
+	begun := time.Now()
 	if w.dead == nil {
-		err = w.exec("BEGIN IMMEDIATE")
+		err = w.begin()
 	}
-	for r, more := first, true; more; r, more = w.next(len(ran)) {
+	for r, more := first, true; more; r, more = w.next(len(ran), begun) {
 		if !r.state.CompareAndSwap(waiting, taken) {
 			continue
 		}
@@ -149,20 +182,92 @@ func (w *writer) batch(first *request) (ran []*request, err error) {
 			err = w.one(r)
 		}
 	}
-	switch {
-	case w.dead != nil:
-		return ran, w.dead
-	case err == nil:
-		err = w.exec("COMMIT")
-	}
-	if err != nil {
-		err = w.abort(err)
-	}
-	return ran, err
+	again, err = w.end(err)
+	return ran, again, err
 }
 
-func (w *writer) next(taken int) (*request, bool) {
-	if taken >= maxBatch {
+// alone runs one request in a transaction of its own: its locks do not depend on
+// what others of its batch hold.
+func (w *writer) alone(r *request) error {
+	for try := 1; ; try++ {
+		raced := r.clash
+		r.err, r.topics, r.clash = nil, nil, false
+		again, err := w.transact(r)
+		if raced {
+			r.clash = false // the key is still in the way: it is no race
+		}
+		if !again && !r.clash || try >= maxTries {
+			return err
+		}
+		time.Sleep(rand.N(retryPause)) //nolint:gosec // no secret; so that two that met do not meet again
+	}
+}
+
+func (w *writer) transact(r *request) (again bool, err error) {
+	defer w.limit()()
+	if err = w.begin(); err == nil {
+		err = w.one(r)
+	}
+	return w.end(err)
+}
+
+// limit starts the time that a transaction may take.
+func (w *writer) limit() (end func()) {
+	if w.d.patience == 0 {
+		return func() {}
+	}
+	var cancel context.CancelFunc
+	w.ctx, cancel = context.WithTimeout(w.base, w.d.patience)
+	return func() {
+		cancel()
+		w.ctx = w.base
+	}
+}
+
+// begin begins a transaction, over a new connection if the last one is lost.
+func (w *writer) begin() error {
+	err := w.exec(w.d.begin)
+	if w.d.server && isLost(err) {
+		w.drop()
+		if err = w.connect(); err == nil {
+			err = w.exec(w.d.begin)
+		}
+	}
+	if err != nil || w.d.clock == "" || w.clock.set == nil {
+		return err
+	}
+	s, err := w.stmt(w.d.clock) //nolint:sqlclosecheck // kept for the next time
+	if err != nil {
+		return err
+	}
+	var now int64
+	if err := s.QueryRowContext(w.ctx).Scan(&now); err != nil {
+		return err
+	}
+	w.clock.set(now)
+	w.now = time.UnixMicro(now).UTC()
+	return nil
+}
+
+// end commits, or ends what failed. again is set if nothing of the transaction
+// happened for a reason that may be gone the next time.
+func (w *writer) end(err error) (again bool, _ error) {
+	if w.dead != nil {
+		return false, w.dead
+	}
+	committing := err == nil
+	if committing {
+		err = w.exec("COMMIT")
+	}
+	if err == nil {
+		return false, nil
+	}
+	again = isUndone(err) || isLost(err) && !committing && !w.down && w.ctx.Err() == nil
+	return again, w.abort(err)
+}
+
+func (w *writer) next(taken int, begun time.Time) (*request, bool) {
+	if taken >= maxBatch || time.Since(begun) > maxBatchTime {
 		return nil, false
 	}
 	select {
@@ -179,16 +284,20 @@ func (w *writer) one(r *request) error {
 	if err := w.exec("SAVEPOINT update_"); err != nil {
 		return err
 	}
-	t := &tx{w: w, now: w.clock.wall()}
+	t := &tx{w: w, now: w.now}
+	if t.now.IsZero() {
+		t.now = w.clock.wall()
+	}
 	r.err = protect(r.fn, t)
 	r.topics = t.topics
 	if r.err != nil {
-		if isFatal(r.err) {
+		if isFatal(r.err) || isUndone(r.err) {
 			return r.err
 		}
 		if err := w.exec("ROLLBACK TO update_"); err != nil {
 			return fmt.Errorf("%w (after: %w)", err, r.err)
 		}
+		r.clash = pgCode(r.err) == uniqueViolation
 		r.err = classify(r.err)
 	}
 	return w.exec("RELEASE update_")
@@ -215,6 +324,9 @@ func (w *writer) abort(err error) error {
 		w.die(err)
 		return w.dead
 	}
+	if w.d.server && (isLost(err) || w.ctx.Err() != nil) {
+		w.drop()
+	}
 	return fault.Wrap(err, fault.Unavailable, "HX-STORE-006", "the change could not be stored: "+fault.As(classify(err)).Msg,
 		"ask again with the same idempotency key")
 }
@@ -227,33 +339,10 @@ func (w *writer) die(err error) {
 // checkpoint moves the write-ahead log into the database file, as far as readers
 // allow. It is done here and not by SQLite itself, which would hide its errors.
 func (w *writer) checkpoint() {
-	if w.dead != nil {
+	if w.dead != nil || w.d.checkpoint == "" {
 		return
 	}
-	if err := w.exec("PRAGMA wal_checkpoint(PASSIVE)"); isFatal(err) {
+	if err := w.exec(w.d.checkpoint); isFatal(err) {
 		w.die(err)
 	}
-}
-
-func (w *writer) exec(query string) error {
-	s, err := w.stmt(query) //nolint:sqlclosecheck // kept for the next time
-	if err != nil {
-		return err
-	}
-	_, err = s.ExecContext(w.base)
-	return err
-}
-
-// stmt returns the prepared form of a statement. The program has a fixed number
-// of statements, so the cache is bounded.
-func (w *writer) stmt(query string) (*sql.Stmt, error) {
-	if s := w.stmts[query]; s != nil {
-		return s, nil
-	}
-	s, err := w.conn.PrepareContext(w.base, query)
-	if err != nil {
-		return nil, err
-	}
-	w.stmts[query] = s
-	return s, nil
 }

@@ -23,6 +23,7 @@ const (
 func (m *Metrics) Service() service.Hooks {
 	return service.Hooks{
 		Submitted: func(job.Job) { m.submitted.Inc() },
+		Refused:   func(quota string) { m.refused.WithLabelValues(quota).Inc() },
 		Cancelled: func(j job.Job) { m.finished.WithLabelValues(string(j.State)).Inc() },
 		ScheduleRan: func(r schedule.Run) {
 			m.scheduleRuns.WithLabelValues(r.Outcome).Add(float64(max(1, r.Missed)))

@@ -14,7 +14,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/node"
 	"github.com/hypersdk/hypersdk/internal/schedule"
+	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
 // Sources are asked at each scrape.
@@ -23,6 +25,8 @@ type Sources struct {
 	Jobs func(ctx context.Context) (map[job.State]int64, error)
 	// Workers returns how many jobs can run at once here, and how many do.
 	Workers func() (size, busy int)
+	// Nodes lists the daemons that share the queue; nil: there is no list.
+	Nodes   func(ctx context.Context) ([]node.Node, error)
 	Version string
 	Log     *slog.Logger
 }
@@ -38,6 +42,7 @@ type Metrics struct {
 	errors    *prometheus.CounterVec
 
 	submitted prometheus.Counter
+	refused   *prometheus.CounterVec
 	finished  *prometheus.CounterVec
 	jobTime   *prometheus.HistogramVec
 	retries   prometheus.Counter
@@ -66,6 +71,10 @@ func NewMetrics(s Sources) *Metrics {
 	m.durations = m.histograms("http_request_duration_seconds", "Time to answer a request.", prometheus.DefBuckets, "method", "path")
 
 	m.submitted = m.counter("jobs_submitted_total", "Jobs accepted.")
+	m.refused = m.counters("quota_refusals_total", "Jobs that a tenant's quota kept out.", "quota")
+	for _, q := range tenant.Quotas() {
+		m.refused.WithLabelValues(q)
+	}
 	m.finished = m.counters("jobs_total", "Jobs that ended, by how.", "status")
 	for _, state := range job.States() {
 		if state.Final() {
@@ -96,6 +105,9 @@ func NewMetrics(s Sources) *Metrics {
 	})
 	m.registry.MustRegister(m.hostWaits, &backlog{jobs: s.Jobs, log: s.Log},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if s.Nodes != nil {
+		m.registry.MustRegister(&nodes{list: s.Nodes, log: s.Log})
+	}
 	m.process(s)
 	return m
 }

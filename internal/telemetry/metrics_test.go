@@ -17,6 +17,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/limit"
 	"github.com/hypersdk/hypersdk/internal/telemetry"
 )
 
@@ -47,8 +48,11 @@ func scrape(t *testing.T, m *telemetry.Metrics) string {
 // The names and labels are a promise to dashboards (design §5).
 func TestNamesAndLabels(t *testing.T) {
 	m := telemetry.NewMetrics(sources())
+	m.Bandwidth(limit.NewTree(limit.Plan{Rate: 5e6}))
 	exercise(m)
 	want := []string{
+		"hypervisord_bandwidth_limit_bytes{}",
+		"hypervisord_bandwidth_wait_seconds_total{level}",
 		"hypervisord_build_info{go_version,version}",
 		"hypervisord_bytes_total{direction}",
 		"hypervisord_goroutines{}",
@@ -62,6 +66,7 @@ func TestNamesAndLabels(t *testing.T) {
 		"hypervisord_jobs{status}",
 		"hypervisord_memory_bytes{}",
 		"hypervisord_queue_length{}",
+		"hypervisord_quota_refusals_total{quota}",
 		"hypervisord_retention_artifacts_kept{}",
 		"hypervisord_retention_freed_bytes_total{}",
 		"hypervisord_retention_removed_total{what}",

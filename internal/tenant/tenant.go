@@ -23,18 +23,27 @@ const (
 	JobRead   Permission = "job:read"
 	JobSubmit Permission = "job:submit"
 	JobCancel Permission = "job:cancel"
+	JobUpdate Permission = "job:update" // pause, resume, retry, change the priority or the bandwidth
 	VMRead    Permission = "vm:read"
+
+	KeyRead    Permission = "key:read"    // list the tenant's API keys
+	KeyWrite   Permission = "key:write"   // make, rotate and revoke them
+	TenantRead Permission = "tenant:read" // the own tenant's limits and usage
+
+	ProfileRead  Permission = "profile:read"
+	ProfileWrite Permission = "profile:write"
 
 	ScheduleRead  Permission = "schedule:read"
 	ScheduleWrite Permission = "schedule:write"
 
 	RetentionRun Permission = "retention:run" // over all tenants
+
+	PlatformRead  Permission = "platform:read"  // limits, keys and usage of every tenant
+	PlatformWrite Permission = "platform:write" // make, change and delete tenants, and keys for them
 )
 
 // All lists every permission.
-func All() []Permission {
-	return []Permission{JobRead, JobSubmit, JobCancel, VMRead, ScheduleRead, ScheduleWrite, RetentionRun}
-}
+func All() []Permission { return Platform.Permissions() }
 
 // Principal is an authenticated caller. The zero value may do nothing.
 type Principal struct {
@@ -56,10 +65,26 @@ func (p Principal) Scope(need Permission) (Scope, error) {
 		return Scope{}, fault.New(fault.Unauthenticated, "HX-AUTH-001", "nobody is signed in", "send a credential")
 	}
 	if !slices.Contains(p.permissions, need) {
-		return Scope{}, fault.Newf(fault.Denied, "HX-AUTH-002", "ask an administrator for it",
-			"%s lacks the permission %s", p.name, need)
+		return Scope{}, p.lacks(need)
 	}
 	return Scope{tenant: p.tenant, actor: p.name}, nil
+}
+
+func (p Principal) lacks(need Permission) error {
+	return fault.Newf(fault.Denied, "HX-AUTH-002", "ask an administrator for it",
+		"%s lacks the permission %s", p.name, need)
+}
+
+// MayGrant tells whether the principal holds all that it is about to give to
+// somebody else. Kind Denied.
+func (p Principal) MayGrant(permissions []Permission) error {
+	for _, have := range permissions {
+		if !slices.Contains(p.permissions, have) {
+			return fault.Newf(fault.Denied, "HX-AUTH-003", "ask somebody who has it",
+				"%s lacks the permission %s and cannot hand it on", p.name, have)
+		}
+	}
+	return nil
 }
 
 // Scope is the right to reach one tenant's data. The zero value reaches nothing.

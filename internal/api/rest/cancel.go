@@ -83,6 +83,9 @@ type CancelResult struct {
 const cancelAtOnce = 64
 
 func (a *API) cancelJobs(ctx context.Context, p tenant.Principal, in *cancelManyInput) (*cancelManyOutput, error) {
+	if _, err := p.Scope(tenant.JobCancel); err != nil {
+		return nil, err
+	}
 	results := make([]CancelResult, len(in.Body.JobIDs))
 	var g errgroup.Group
 	g.SetLimit(cancelAtOnce)

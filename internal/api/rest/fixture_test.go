@@ -36,6 +36,7 @@ const key = "hvk_TESTTESTTESTTESTTESTTEST"
 // world is the real door over the real service and store, served over TCP.
 type world struct {
 	t      *testing.T
+	svc    *service.Service
 	store  *store.Store
 	server *httptest.Server
 	http   *http.Client // every answer is compared with the OpenAPI document
@@ -58,11 +59,12 @@ func newWorld(t *testing.T, change ...setup) *world {
 	t.Cleanup(func() { must(t, w.store.Close()) })
 	log, err := telemetry.NewLogger(w.log, "debug", "json")
 	must(t, err)
+	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store})
 	deps := rest.Deps{
-		Service:   service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store}),
+		Service:   w.svc,
 		Retention: service.NewRetention(w.store, outputs{}, service.RetentionPolicy{ArtifactCount: 1}, service.RetentionHooks{}, nil, log),
 		Inventory: w.inv,
-		Auth:      auth.NewKey(digest(key), tenant.NewPrincipal(tenant.Default, "key:test", tenant.All()...)),
+		Auth:      auth.NewRing(auth.NewKey(digest(key), root()), w.store, nil),
 		Log:       log,
 		Version:   "v0.0.0-test",
 		Health: map[string]rest.HealthCheck{
@@ -85,6 +87,11 @@ func newWorld(t *testing.T, change ...setup) *world {
 	w.api, err = client.New(w.server.URL, client.Options{APIKey: key, HTTPClient: w.http})
 	must(t, err)
 	return w
+}
+
+// root is the holder of the first key.
+func root() tenant.Principal {
+	return tenant.NewPrincipal(tenant.Default, "key:test", tenant.All()...)
 }
 
 // answer is a response that was read whole.

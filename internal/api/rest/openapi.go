@@ -14,6 +14,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/schedule"
+	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
 const mediaJSON = "application/json"
@@ -23,6 +24,8 @@ var (
 	tagJobs   = []string{"jobs"}
 	tagVMs    = []string{"vms"}
 	tagDaemon = []string{"daemon"}
+
+	tagTenants = []string{"tenants"}
 )
 
 // The ways to send the API key.
@@ -56,6 +59,8 @@ func newRegistry() huma.Registry {
 		reflect.TypeFor[event.Data]():          "EventData",
 		reflect.TypeFor[schedule.Definition](): "ScheduleSpec",
 		reflect.TypeFor[schedule.Run]():        "ScheduleRun",
+		reflect.TypeFor[tenant.Key]():          "APIKey",
+		reflect.TypeFor[tenant.Usage]():        "UsageMonth",
 		reflect.TypeFor[receipt.VM]():          "ReceiptVM",
 		reflect.TypeFor[receipt.Disk]():        "ReceiptDisk",
 		reflect.TypeFor[receipt.File]():        "ReceiptFile",
@@ -68,6 +73,8 @@ func newRegistry() huma.Registry {
 	})
 	r.RegisterTypeAlias(reflect.TypeFor[job.State](), reflect.TypeFor[stateSchema]())
 	r.RegisterTypeAlias(reflect.TypeFor[job.Priority](), reflect.TypeFor[prioritySchema]())
+	r.RegisterTypeAlias(reflect.TypeFor[tenant.Role](), reflect.TypeFor[roleSchema]())
+	r.RegisterTypeAlias(reflect.TypeFor[job.Bandwidth](), reflect.TypeFor[bandwidthSchema]())
 	return r
 }
 
@@ -80,6 +87,27 @@ type prioritySchema string
 
 // Schema lists the priorities.
 func (prioritySchema) Schema(huma.Registry) *huma.Schema { return enum(job.PriorityNames()) }
+
+type roleSchema string
+
+// Schema lists the roles.
+func (roleSchema) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString}
+	for _, r := range tenant.Roles() {
+		s.Enum = append(s.Enum, string(r))
+	}
+	return s
+}
+
+type bandwidthSchema string
+
+// Schema describes a rate: a text, or a number of bytes per second.
+func (bandwidthSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Description: "Bytes per second: 50MB, 50MiB, a number, or unlimited",
+		OneOf:       []*huma.Schema{{Type: huma.TypeString}, {Type: huma.TypeInteger}},
+	}
+}
 
 func enum(names string) *huma.Schema {
 	s := &huma.Schema{Type: huma.TypeString}

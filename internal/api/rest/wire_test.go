@@ -19,11 +19,18 @@ var wire = map[string]reflect.Type{
 	"Event": reflect.TypeFor[client.Event](), "EventData": reflect.TypeFor[client.EventData](),
 	"QueryInputBody": reflect.TypeFor[client.Query](), "JobPage": reflect.TypeFor[client.Page](),
 	"Submitted": reflect.TypeFor[client.Submitted](), "Cancellation": reflect.TypeFor[client.Cancellation](),
+	"BulkRequest": reflect.TypeFor[client.BulkRequest](), "BulkFilter": reflect.TypeFor[client.BulkFilter](),
+	"BulkResult": reflect.TypeFor[client.BulkResult](), "BulkItem": reflect.TypeFor[client.BulkIssue](),
+	"Explanation": reflect.TypeFor[client.Explanation](), "ExplainDetail": reflect.TypeFor[client.ExplainDetail](), "Remedy": reflect.TypeFor[client.Remedy](),
 	"Status": reflect.TypeFor[client.Status](), "Workers": reflect.TypeFor[client.Workers](),
 	"Health": reflect.TypeFor[client.Health](), "Check": reflect.TypeFor[client.Check](),
 	"VM": reflect.TypeFor[client.VM](), "Disk": reflect.TypeFor[client.Disk](), "NIC": reflect.TypeFor[client.NIC](), "Blocker": reflect.TypeFor[client.Blocker](),
 	"ScheduleSpec": reflect.TypeFor[client.ScheduleSpec](), "Schedule": reflect.TypeFor[client.Schedule](), "ScheduleRun": reflect.TypeFor[client.ScheduleRun](),
 	"RetentionReport": reflect.TypeFor[client.RetentionReport](), "RetainedArtifact": reflect.TypeFor[client.RetainedArtifact](),
+	"APIKey": reflect.TypeFor[client.APIKey](), "KeyRequest": reflect.TypeFor[client.KeyRequest](), "NewKey": reflect.TypeFor[client.NewKey](),
+	"Tenant": reflect.TypeFor[client.Tenant](), "TenantChange": reflect.TypeFor[client.TenantChange](), "CreateTenantInputBody": reflect.TypeFor[client.TenantRequest](),
+	"UsageReport": reflect.TypeFor[client.UsageReport](), "UsageMonth": reflect.TypeFor[client.UsageMonth](),
+	"Profile": reflect.TypeFor[client.Profile](), "Rendered": reflect.TypeFor[client.Rendered](),
 	"Problem": reflect.TypeFor[client.Error](), "Item": reflect.TypeFor[client.Issue](),
 }
 
@@ -58,7 +65,7 @@ func TestClientTypesMatchTheDocument(t *testing.T) {
 func fieldsOf(t reflect.Type) map[string]reflect.StructField {
 	fields := map[string]reflect.StructField{}
 	for _, f := range reflect.VisibleFields(t) {
-		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); f.IsExported() && name != "-" {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); f.IsExported() && name != "-" && !f.Anonymous {
 			fields[name] = f
 		}
 	}

@@ -35,7 +35,8 @@ type Machine struct {
 	Secure    bool      `json:"secure"`   // EFI secure boot
 	Disks     []Disk    `json:"disks"`    // in boot order
 	NICs      []NIC     `json:"nics"`
-	Time      time.Time `json:"time"` // when the VM was frozen: the mtime of all members
+	Bare      bool      `json:"bare,omitempty"` // the package has no manifest
+	Time      time.Time `json:"time"`           // when the VM was frozen: the mtime of all members
 }
 
 // Disk is a virtual disk and the file that holds it.

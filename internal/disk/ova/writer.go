@@ -10,7 +10,7 @@ import (
 
 // Writer assembles an OVA in one pass over an object that nobody sees yet:
 //
-//	[.ovf in a reserved slot] [disk 1] … [disk n] [.nvram] [.mf] [two zero blocks]
+//	[.ovf in a reserved slot] [disk 1] … [disk n] [.nvram] [.mf unless Bare] [two zero blocks]
 //
 // The disks come one after the other, their sizes unknown: the tar header of a
 // disk is written when the disk is complete. The descriptor knows the sizes
@@ -106,6 +106,12 @@ func (w *Writer) writeTail(nvram, manifest []byte) error {
 			return err
 		}
 		off += tarBlock + roundUp(int64(len(nvram)))
+	}
+	if w.machine.Bare {
+		if _, err := w.obj.WriteAt(make([]byte, tarTrailer), off); err != nil {
+			return fmt.Errorf("end the archive: %w", err)
+		}
+		return nil
 	}
 	return w.writeSmall(off, w.machine.ManifestFile(), manifest, tarTrailer)
 }

@@ -213,7 +213,7 @@ func TestFileIsPinned(t *testing.T) {
 			}))
 			defer host.Close()
 			p := pretend(t, host.URL, nil)
-			f, err := p.login.open(t.Context(), datastore{name: "ds", datacenter: "DC"}, "[ds] x/x-flat.vmdk")
+			f, err := p.login.open(t.Context(), datastore{name: "ds", datacenter: "DC"}, "[ds] x/x-flat.vmdk", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -237,11 +237,11 @@ func TestServerWithoutRange(t *testing.T) {
 		_, _ = io.WriteString(w, "all of it")
 	}))
 	defer host.Close()
-	_, err := pretend(t, host.URL, nil).login.open(t.Context(), datastore{}, "[ds] x")
+	_, err := pretend(t, host.URL, nil).login.open(t.Context(), datastore{}, "[ds] x", nil)
 	if !fault.Is(err, fault.Unprocessable) {
 		t.Error(err)
 	}
-	_, err = pretend(t, host.URL, nil).login.open(t.Context(), datastore{}, "no datastore")
+	_, err = pretend(t, host.URL, nil).login.open(t.Context(), datastore{}, "no datastore", nil)
 	if !fault.Is(err, fault.Unprocessable) {
 		t.Error(err)
 	}

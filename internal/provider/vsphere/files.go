@@ -42,7 +42,7 @@ func (z *frozen) fromStore(ctx context.Context, name string) ([]byte, error) {
 		if store.name != label || store.datacenter != z.machine.inv.datacenter(z.machine.ref) {
 			continue
 		}
-		f, err := z.login.open(ctx, store, name)
+		f, err := z.login.open(ctx, store, name, z.options.Limit)
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +68,7 @@ func (z *frozen) fromLease(ctx context.Context) (data []byte, err error) {
 			}
 			defer done()
 			defer resp.Body.Close() //nolint:errcheck // nothing was written
-			data, err = io.ReadAll(io.LimitReader(resp.Body, maxFile+1))
+			data, err = io.ReadAll(paced(ctx, io.LimitReader(resp.Body, maxFile+1), z.options.Limit))
 			if len(data) > maxFile {
 				return tooLarge(z.machine.nvram)
 			}

@@ -28,6 +28,7 @@ type file struct {
 	url      string
 	name     string // for people: "[ds] vm/vm-flat.vmdk"
 	tries    int
+	limit    func(ctx context.Context, n int) error // nil: none
 	size     int64
 	etag     string
 	modified string
@@ -35,7 +36,7 @@ type file struct {
 
 // open asks for the file's first bytes. An error of kind Unprocessable means
 // that Range requests do not work here.
-func (l *login) open(ctx context.Context, store datastore, name string) (*file, error) {
+func (l *login) open(ctx context.Context, store datastore, name string, limit func(context.Context, int) error) (*file, error) {
 	var at object.DatastorePath
 	if !at.FromString(name) {
 		return nil, fault.Newf(fault.Unprocessable, "HX-VSPHERE-055", "", "%q is no path on a datastore", name)
@@ -43,7 +44,7 @@ func (l *login) open(ctx context.Context, store datastore, name string) (*file, 
 	u := *l.endpoint
 	u.Path = "/folder/" + at.Path
 	u.RawQuery = url.Values{"dcPath": {store.datacenter}, "dsName": {store.name}}.Encode()
-	f := &file{login: l, url: u.String(), name: name, tries: tries}
+	f := &file{login: l, url: u.String(), name: name, tries: tries, limit: limit}
 	if err := f.readAt(ctx, 0, [][]byte{make([]byte, 1)}); err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func (f *file) request(ctx context.Context, off int64, left *scatter) error {
 	if err := f.check(resp, first, last); err != nil {
 		return err
 	}
-	if err := left.readFrom(resp.Body); err != nil {
+	if err := left.readFrom(paced(ctx, resp.Body, f.limit)); err != nil {
 		return classify(ctx, err, "read "+f.name)
 	}
 	return nil

@@ -78,7 +78,7 @@ func (z *frozen) reach(ctx context.Context, v *volume) (f *file, why string, err
 	}
 	why = z.unreachable(v)
 	if why == "" {
-		f, err = z.login.open(ctx, z.machine.inv.datastores[v.store], strings.TrimSuffix(v.Path, ".vmdk")+"-flat.vmdk")
+		f, err = z.login.open(ctx, z.machine.inv.datastores[v.store], strings.TrimSuffix(v.Path, ".vmdk")+"-flat.vmdk", z.options.Limit)
 		switch {
 		case ctx.Err() != nil:
 			return nil, "", context.Cause(ctx)

@@ -137,7 +137,7 @@ func (s *nfcSource) run(ctx context.Context, l *lease, from int64, yield func(di
 	}
 	defer done()
 	defer resp.Body.Close() //nolint:errcheck // nothing was written
-	in.r = resp.Body
+	in.r = paced(ctx, resp.Body, s.frozen.options.Limit)
 	if err := s.decode(in, l, from, yield); err != nil {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, errStopped) {
 			return cause // lease lost, cancelled

@@ -1,6 +1,6 @@
 // Package dir is the sink that is a directory: an output is staged in
-// `.NAME.JOB.partial` and appears as NAME by one rename, when everything in it
-// is on the disk.
+// `.NAME.JOB.MARK.partial` and appears as NAME by one rename, when everything in
+// it is on the disk.
 package dir
 
 import (
@@ -54,29 +54,15 @@ func (d *Dir) Stage(_ context.Context, name, jobID string) (sink.Stage, error) {
 }
 
 func (d *Dir) stage(name, jobID string) (*stage, error) {
-	s := &stage{dir: d, name: name, jobID: jobID, temp: "." + name + "." + jobID + ".partial"}
-	_, err := d.root.Lstat(s.temp)
-	if errors.Is(err, fs.ErrNotExist) {
-		published, err := s.published()
-		if published || err != nil {
-			return s, err
-		}
-		if err := d.root.Mkdir(s.temp, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, classify(err, d.path)
-		}
-		if err := syncDir(d.root); err != nil {
-			return nil, classify(err, d.path)
-		}
-	} else if err != nil {
-		return nil, classify(err, d.path)
+	s := &stage{dir: d, name: name, jobID: jobID}
+	if err := s.find(); err != nil || s.lock != nil {
+		return s, err
 	}
-	if s.lock, err = lock(d.root, s.temp, os.O_RDONLY, d.path); err != nil {
-		return nil, err
+	published, err := s.published()
+	if published || err != nil {
+		return s, err
 	}
-	if s.files, err = d.root.OpenRoot(s.temp); err != nil {
-		return nil, errors.Join(classify(err, d.path), s.lock.Close())
-	}
-	return s, nil
+	return s, s.make()
 }
 
 // published tells whether the name is taken by an output of the same job: a

@@ -64,7 +64,7 @@ func TestOutputAppearsWholeByPublish(t *testing.T) {
 	root := t.TempDir()
 	s := stageIn(t, root, "vm", "j1")
 	put(t, s, "a", []byte("one"))
-	if got := list(t, root); !slices.Equal(got, []string{".vm.j1.partial"}) {
+	if got := list(t, root); len(got) != 1 || !strings.HasPrefix(got[0], ".vm.j1.") || !strings.HasSuffix(got[0], ".partial") {
 		t.Fatal(got)
 	}
 	stored, err := s.Publish(t.Context())
@@ -136,21 +136,22 @@ func TestCrashAfterTheRename(t *testing.T) {
 	}
 }
 
-func TestStageIsFoundAgainAndLocked(t *testing.T) {
+func TestStageIsFoundAgain(t *testing.T) {
 	root := t.TempDir()
 	s := stageIn(t, root, "vm", "j1")
 	put(t, s, "a", []byte("kept"))
-	d, err := New(root, ".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := d.Stage(t.Context(), "vm", "j1"); !fault.Is(err, fault.Conflict) {
-		t.Fatalf("a second writer got %v", err)
-	}
+	mark := s.(sink.Marked).Mark()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	other := stageIn(t, root, "vm", "j2") // of another job
 	s = stageIn(t, root, "vm", "j1")
+	if got := s.(sink.Marked).Mark(); got != mark || mark == "" || other.(sink.Marked).Mark() == mark {
+		t.Fatalf("it was marked %q and is now %q", mark, got)
+	}
+	if err := other.Discard(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	o, err := s.Create("a", true)
 	if err != nil {
 		t.Fatal(err)
@@ -164,6 +165,38 @@ func TestStageIsFoundAgainAndLocked(t *testing.T) {
 	}
 	if got := list(t, root); len(got) != 0 {
 		t.Fatal(got)
+	}
+}
+
+// TestStageIsTakenOver: whoever opens the stage of a job has its lease, so a
+// process that still holds an earlier one can neither spoil nor publish anything.
+func TestStageIsTakenOver(t *testing.T) {
+	root := t.TempDir()
+	stale := stageIn(t, root, "vm", "j1")
+	put(t, stale, "a", []byte("stale"))
+	fresh := stageIn(t, root, "vm", "j1")
+	if a, b := stale.(sink.Marked).Mark(), fresh.(sink.Marked).Mark(); a == b {
+		t.Fatalf("both are marked %q", a)
+	}
+	if f, err := fresh.Open("a"); err == nil {
+		t.Fatal("it has the other's file", f.Close())
+	}
+	put(t, fresh, "a", []byte("fresh"))
+	if stored, err := stale.Publish(t.Context()); err == nil {
+		t.Fatalf("the stale one was published: %v", stored)
+	}
+	if err := stale.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fresh.Publish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := fresh.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(root, "vm", "a"))
+	if err != nil || string(got) != "fresh" || len(list(t, root)) != 1 {
+		t.Fatalf("%q, %v, %v", got, err, list(t, root))
 	}
 }
 
@@ -298,7 +331,11 @@ func TestNoLinkLeadsOut(t *testing.T) {
 		t.Fatal("a link led out of the root")
 	}
 	s := stageIn(t, root, "vm", "j")
-	temp := filepath.Join(root, ".vm.j.partial", "disk.raw")
+	temps, err := filepath.Glob(filepath.Join(root, ".vm.j.*.partial"))
+	if err != nil || len(temps) != 1 {
+		t.Fatal(temps, err)
+	}
+	temp := filepath.Join(temps[0], "disk.raw")
 	if err := os.Symlink(filepath.Join(outside, "victim"), temp); err != nil {
 		t.Fatal(err)
 	}

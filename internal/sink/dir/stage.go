@@ -16,6 +16,7 @@ type stage struct {
 	dir   *Dir
 	name  string
 	jobID string
+	mark  string // empty: it is published already
 	temp  string
 	files *os.Root // nil: it is published already
 	lock  *os.File
@@ -84,7 +85,10 @@ func (s *stage) Discard(context.Context) error {
 	if s.closed {
 		return nil
 	}
-	err := classify(s.dir.root.RemoveAll(s.temp), s.dir.path)
+	var err error
+	if s.temp != "" {
+		err = classify(s.dir.root.RemoveAll(s.temp), s.dir.path)
+	}
 	return errors.Join(err, s.Close())
 }
 
@@ -94,14 +98,5 @@ func (s *stage) Close() error {
 		return nil
 	}
 	s.closed = true
-	var errs []error
-	if s.files != nil {
-		errs = append(errs, s.files.Close())
-	}
-	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
-	}
-	errs = append(errs, s.dir.root.Close())
-	s.files, s.lock = nil, nil
-	return errors.Join(errs...)
+	return errors.Join(s.release(), s.dir.root.Close())
 }

@@ -63,6 +63,10 @@ func testTenants(w *world) {
 		_, _, err := tx.Cancel(j.ID, "")
 		return err
 	}), fault.NotFound)
+	w.wantKind(w.Update(w.ctx, w.theirs, func(tx service.Tx) error {
+		_, _, err := tx.Change(j.ID, job.PauseBy("", ""))
+		return err
+	}), fault.NotFound)
 	foreign := w.draft(w.ours)
 	w.wantKind(w.Update(w.ctx, w.theirs, func(tx service.Tx) error { return tx.Insert(&foreign) }), fault.Denied)
 	w.wantKind(w.Update(w.ctx, tenant.Scope{}, func(service.Tx) error { return nil }), fault.Denied)

@@ -40,6 +40,7 @@ func testModel(w *world) {
 			"settle":  m.settle,
 			"renew":   m.renew,
 			"cancel":  m.cancel,
+			"change":  m.change,
 			"time":    func(t *rapid.T) { w.advance(time.Duration(rapid.IntRange(1, 20).Draw(t, "seconds")) * time.Second) },
 			"reap":    m.reap,
 			"":        m.compare,
@@ -80,7 +81,7 @@ func (m *model) next(cleanup bool) *modelJob {
 	for _, j := range m.jobs {
 		due := j.NotBefore == nil || !j.NotBefore.After(m.w.now())
 		switch {
-		case !due || !j.leaseUntil.IsZero():
+		case !due || j.Paused || !j.leaseUntil.IsZero():
 		case cleanup && j.State == job.Cancelling:
 			return j // any
 		case !cleanup && j.State == job.Pending && (best == nil || j.Priority.Class() < best.Priority.Class()):
@@ -188,6 +189,33 @@ func (m *model) cancel(t *rapid.T) {
 	m.apply(t, j, c)
 	if changed != (before != j.State) {
 		t.Fatalf("changed is %v from %s to %s", changed, before, j.State)
+	}
+}
+
+// change does what a user may do to a job besides cancelling it.
+func (m *model) change(t *rapid.T) {
+	if len(m.jobs) == 0 {
+		t.Skip()
+	}
+	j := rapid.SampledFrom(m.jobs).Draw(t, "job")
+	c := rapid.SampledFrom([]job.Change{
+		job.PauseBy("", "x"), job.ResumeBy(""), job.RestartBy(""), job.PrioritizeBy("", job.Critical), job.PrioritizeBy("", job.Low),
+	}).Draw(t, "change")
+	_, refused := job.Transition(j.State, c.Trigger)
+	before := j.events
+	if refused == nil {
+		m.apply(t, j, c)
+	}
+	_, changed, err := m.w.change(j.ID, c)
+	if refused != nil {
+		if !fault.Is(err, fault.Conflict) {
+			t.Fatalf("%s of a job that is %s: %v", c.Trigger, j.State, err)
+		}
+		return
+	}
+	m.w.must(err)
+	if changed != (j.events > before) {
+		t.Fatalf("changed is %v by %s of %+v", changed, c.Trigger, j.Job)
 	}
 }
 

@@ -10,10 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/limit"
+	"github.com/hypersdk/hypersdk/internal/node"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
@@ -27,6 +30,13 @@ type Store interface {
 	dispatch.Queue
 	dispatch.Orphans
 	dispatch.Backlog
+	// SetTenant sets what claims read of a tenant. The store need not offer it
+	// outside of tests.
+	SetTenant(ctx context.Context, id string, weight int64, limit int, paused bool) error
+	node.Registry
+	service.Nodes
+	auth.Keys
+	Bandwidth(ctx context.Context, jobID string) (own, ofTenant limit.Plan, err error)
 }
 
 // Open makes an empty store that reads the given clock. The test's clean-up
@@ -45,6 +55,13 @@ func Run(t *testing.T, open Open) {
 		{"an update happens whole or not at all", testAtomic},
 		{"updates that share a commit do not spoil each other", testBatch},
 		{"claims go by priority, then by age", testClaimOrder},
+		{"tenants have fair shares of a class", testFairShare},
+		{"a tenant's limit holds on all nodes", testTenantLimit},
+		{"a tenant that is paused starts nothing", testTenantPause},
+		{"an aged job has its turn", testAgeing},
+		{"claims are the decisions of admission", testAdmission},
+		{"why a job waits", testExplain},
+		{"a remedy starts the job", testRemedies},
 		{"a delayed job waits for its time", testDelayed},
 		{"a job is claimed once", testClaimOnce},
 		{"a stale lease writes nothing", testFence},
@@ -53,6 +70,10 @@ func Run(t *testing.T, open Open) {
 		{"a node takes back what it had", testTakeBack},
 		{"cancel in every state", testCancel},
 		{"cancel of a job that ran before", testCancelRanBefore},
+		{"a paused job waits in its place", testPause},
+		{"another priority is another place", testPrioritize},
+		{"a job that ended is restarted from nothing", testRestart},
+		{"a retry need not be waited for", testRestartRetrying},
 		{"a failed clean-up is tried again", testCleanupAgain},
 		{"checkpoints", testCheckpoints},
 		{"the ledger", testLedger},
@@ -69,8 +90,18 @@ func Run(t *testing.T, open Open) {
 		{"schedules that are due", testScheduleDue},
 		{"runs of a schedule", testScheduleRuns},
 		{"jobs of a schedule", testScheduleJobs},
+		{"profiles", testProfiles},
+		{"bandwidth", testBandwidth},
 		{"a commit wakes who waits", testFeed},
+		{"the list of nodes", testNodes},
 		{"any history agrees with the model", testModel},
+		{"API keys", testAPIKeys},
+		{"tenants and their limits", testDirectory},
+		{"parallel submits keep to the quota", testQuotaRace},
+		{"the storage quota", testStorageQuota},
+		{"usage counts each end once", testUsage},
+		{"usage of runs that break off", testUsageOfRuns},
+		{"a deleted tenant drains", testDrain},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(newWorld(t, open)) })
 	}
@@ -80,6 +111,7 @@ func Run(t *testing.T, open Open) {
 type world struct {
 	*testing.T
 	Store
+	open   Open
 	ctx    context.Context //nolint:containedctx // the test's
 	ours   tenant.Scope
 	theirs tenant.Scope
@@ -92,7 +124,7 @@ type world struct {
 func newWorld(t *testing.T, open Open) *world {
 	t.Helper()
 	w := &world{
-		T: t, ctx: t.Context(), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		T: t, open: open, ctx: t.Context(), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		ours: scope(t, "ours"), theirs: scope(t, "theirs"),
 	}
 	w.Store = open(t, w.now)
@@ -210,6 +242,22 @@ func (w *world) cancel(id, reason string) (job.Job, bool) {
 		return err
 	}))
 	return j, changed
+}
+
+func (w *world) change(id string, c job.Change) (j job.Job, changed bool, err error) {
+	err = w.Update(w.ctx, w.ours, func(tx service.Tx) (err error) {
+		j, changed, err = tx.Change(id, c)
+		return err
+	})
+	return j, changed, err
+}
+
+// mustChange is change of a job that takes it.
+func (w *world) mustChange(id string, c job.Change) job.Job {
+	w.Helper()
+	j, _, err := w.change(id, c)
+	w.must(err)
+	return j
 }
 
 // wantState checks the state that the store has.

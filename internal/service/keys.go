@@ -1,0 +1,144 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/secret"
+	"github.com/hypersdk/hypersdk/internal/tenant"
+)
+
+// KeyRequest says what a new key shall be.
+type KeyRequest struct {
+	Name      string
+	Role      tenant.Role
+	Scopes    []tenant.Permission // empty: all of the role
+	ExpiresAt *time.Time          // nil: never
+}
+
+// NewKey is a key and, this once, the key itself.
+type NewKey struct {
+	Key    tenant.Key
+	Secret secret.Secret
+}
+
+// DefaultOverlap is how long a rotated key goes on unless told otherwise,
+// MaxOverlap the longest.
+const (
+	DefaultOverlap = 24 * time.Hour
+	MaxOverlap     = 30 * 24 * time.Hour
+)
+
+// CreateKey makes a key for a tenant ("": the principal's own). A principal can
+// give only what it has. Kinds: Denied, NotFound, Unprocessable, Exhausted.
+func (s *Service) CreateKey(ctx context.Context, p tenant.Principal, of tenant.ID, r KeyRequest) (NewKey, error) {
+	scope, err := p.ScopeOf(of, tenant.KeyWrite, tenant.PlatformWrite)
+	if err != nil {
+		return NewKey{}, err
+	}
+	k := tenant.Key{Tenant: scope.Tenant(), Name: r.Name, Role: r.Role, Scopes: r.Scopes, ExpiresAt: r.ExpiresAt}
+	now := s.deps.Now()
+	if err := k.Validate(now); err != nil {
+		return NewKey{}, err
+	}
+	if err := p.MayGrant(k.Permissions()); err != nil {
+		return NewKey{}, err
+	}
+	made, err := seal(k, scope.Actor(), now)
+	if err != nil {
+		return NewKey{}, err
+	}
+	return made, s.store.CreateKey(ctx, scope, made.Key)
+}
+
+// seal makes the key itself.
+func seal(k tenant.Key, actor string, now time.Time) (NewKey, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return NewKey{}, fault.Wrap(err, fault.Internal, "HX-KEY-004", "no random number for a key id", "")
+	}
+	k.ID, k.CreatedBy, k.CreatedAt = id.String(), actor, now.UTC().Truncate(time.Microsecond)
+	made := NewKey{Secret: tenant.NewSecret()}
+	k.Seal(made.Secret)
+	made.Key = k
+	return made, nil
+}
+
+// Keys lists the keys of a tenant ("": the principal's own), dead ones of the
+// last 90 days too.
+func (s *Service) Keys(ctx context.Context, p tenant.Principal, of tenant.ID) ([]tenant.Key, error) {
+	scope, err := p.ScopeOf(of, tenant.KeyRead, tenant.PlatformRead)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.store.Tenant(ctx, scope); err != nil {
+		return nil, err
+	}
+	return s.store.Keys(ctx, scope)
+}
+
+// RevokeKey ends a key of a tenant ("": the principal's own) at once. Revoking
+// again changes nothing. Kinds: Denied for a key that can do more than the
+// principal, NotFound.
+func (s *Service) RevokeKey(ctx context.Context, p tenant.Principal, of tenant.ID, id string) (tenant.Key, error) {
+	scope, err := p.ScopeOf(of, tenant.KeyWrite, tenant.PlatformWrite)
+	if err != nil {
+		return tenant.Key{}, err
+	}
+	var revoked tenant.Key
+	err = s.store.ChangeKey(ctx, scope, id, func(k, _ *tenant.Key) error {
+		if err := p.MayGrant(k.Permissions()); err != nil {
+			return err
+		}
+		if k.RevokedAt == nil {
+			k.RevokedAt = s.instant(0)
+		}
+		revoked = *k
+		return nil
+	})
+	return revoked, err
+}
+
+// RotateKey makes the key that follows one of the principal's tenant, with the
+// same name, role and scopes and as long a life from now on. The old one ends
+// after the overlap, unless it ends before. Kinds: Denied for a key that can do
+// more than the principal, NotFound, Conflict (the key is dead), Unprocessable.
+func (s *Service) RotateKey(ctx context.Context, p tenant.Principal, id string, overlap time.Duration) (NewKey, error) {
+	scope, err := p.Scope(tenant.KeyWrite)
+	if err != nil {
+		return NewKey{}, err
+	}
+	if overlap < 0 || overlap > MaxOverlap {
+		return NewKey{}, fault.New(fault.Unprocessable, "HX-KEY-005", "the overlap is not between 0 and 720h", "leave it out for 24h")
+	}
+	var made NewKey
+	err = s.store.ChangeKey(ctx, scope, id, func(k, next *tenant.Key) error {
+		now := s.deps.Now()
+		if err := p.MayGrant(k.Permissions()); err != nil {
+			return err
+		}
+		if !k.Alive(now) {
+			return fault.New(fault.Conflict, "HX-KEY-006", "the key is revoked or has expired", "make a new key")
+		}
+		after := tenant.Key{Tenant: k.Tenant, Name: k.Name, Role: k.Role, Scopes: k.Scopes}
+		if k.ExpiresAt != nil {
+			after.ExpiresAt = s.instant(k.ExpiresAt.Sub(k.CreatedAt))
+		}
+		if end := s.instant(overlap); k.ExpiresAt == nil || end.Before(*k.ExpiresAt) {
+			k.ExpiresAt = end
+		}
+		made, err = seal(after, scope.Actor(), now)
+		*next = made.Key
+		return err
+	})
+	return made, err
+}
+
+// instant is the time in d as the store keeps it.
+func (s *Service) instant(d time.Duration) *time.Time {
+	t := s.deps.Now().Add(d).UTC().Truncate(time.Microsecond)
+	return &t
+}
