@@ -36,8 +36,9 @@ type Options struct {
 
 // Client talks to one daemon. Its methods may be called concurrently. They
 // repeat a request that got no answer, or one of status 502, 503 or 504: queries
-// have no effect, cancels can be repeated, submits carry an idempotency key. An
-// error is an *Error, or that of the context.
+// have no effect, cancels can be repeated, submits carry an idempotency key; what
+// would be done twice is not repeated. An error is an *Error, or that of the
+// context.
 type Client struct {
 	base *url.URL
 	http *http.Client
@@ -108,7 +109,8 @@ type call struct {
 	header       http.Header
 	body         []byte
 	out          any
-	also         int // a status besides 2xx whose body goes to out
+	also         int  // a status besides 2xx whose body goes to out
+	once         bool // never repeated: it would be done twice
 }
 
 func get(path string, query url.Values, out any) call {
@@ -127,7 +129,7 @@ func post(path string, in, out any) (call, error) {
 func (c *Client) do(ctx context.Context, q call) error {
 	for attempt := 1; ; attempt++ {
 		wait, err := c.once(ctx, q)
-		if err == nil || !isTransient(err) || attempt == attempts {
+		if err == nil || !isTransient(err) || attempt == attempts || q.once {
 			return err
 		}
 		if err := pause(ctx, max(wait, backoff(attempt))); err != nil {
@@ -163,6 +165,9 @@ func (c *Client) once(ctx context.Context, q call) (wait time.Duration, err erro
 
 // decode reads JSON, or any text into a *[]byte.
 func decode(r io.Reader, out any) (err error) {
+	if out == nil {
+		return nil
+	}
 	if text, ok := out.(*[]byte); ok {
 		*text, err = io.ReadAll(r)
 		return err

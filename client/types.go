@@ -78,6 +78,8 @@ type Job struct {
 	// Receipt is the proof of a completed job, as Get returns it; a page of jobs
 	// is without.
 	Receipt json.RawMessage `json:"receipt,omitempty"`
+
+	ArtifactsRemovedAt *time.Time `json:"artifacts_removed_at,omitempty"` // by retention
 }
 
 // Failure is why a job failed.
@@ -199,8 +201,11 @@ type Status struct {
 
 // Workers are the places for jobs.
 type Workers struct {
-	Size int `json:"size"`
-	Busy int `json:"busy"`
+	Size   int    `json:"size"`
+	Busy   int    `json:"busy"` // more than Size while the pool drains
+	Min    int    `json:"min"`
+	Max    int    `json:"max"`    // the same as Min if the pool does not scale
+	Reason string `json:"reason"` // why Size is as it is
 }
 
 // Health is the state of the daemon: healthy, degraded or unhealthy, the worst

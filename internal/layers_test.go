@@ -33,6 +33,7 @@ var floors = map[string]int{
 	"internal/admission":                    4,
 	"internal/profile":                      4,
 	"internal/provider":                     4,
+	"internal/schedule":                     3,
 	"internal/sink":                         4,
 	"internal/disk/vmdk":                    4,
 	"internal/disk/qcow2":                   4,

@@ -60,7 +60,7 @@ HYPERVISORD_API_KEY.
 	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("HYPERVISORD_SERVER"), console.DefaultServer), "URL of the daemon (default $HYPERVISORD_SERVER)")
 	f.StringVar(&c.keyFile, "api-key-file", os.Getenv("HYPERVISORD_API_KEY_FILE"), "file that holds the API key (default $HYPERVISORD_API_KEY_FILE)")
 	f.BoolVar(&c.json, "json", false, "write JSON")
-	root.AddCommand(jobsCommand(c), vmsCommand(c), statusCommand(c), nodesCommand(c), tenantsCommand(c), keysCommand(c))
+	root.AddCommand(jobsCommand(c), schedulesCommand(c), retentionCommand(c), vmsCommand(c), statusCommand(c), nodesCommand(c), tenantsCommand(c), keysCommand(c))
 	root.AddCommand(profilesCommand(c), validateCommand(c))
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -146,7 +146,7 @@ func statusCommand(c *ctl) *cobra.Command {
 				{"VERSION", s.Version},
 				{"UPTIME", time.Duration(s.Uptime * float64(time.Second)).Round(time.Second).String()},
 				{"HEALTH", h.Status},
-				{"WORKERS", fmt.Sprintf("%d of %d at work", s.Workers.Busy, s.Workers.Size)},
+				{"WORKERS", workersText(s.Workers)},
 				{"OLDEST WAIT", time.Duration(s.OldestWait * float64(time.Second)).Round(time.Second).String()},
 			}
 			for _, state := range slices.Sorted(maps.Keys(s.Jobs)) {
@@ -158,4 +158,13 @@ func statusCommand(c *ctl) *cobra.Command {
 			return console.Table(c.out, rows)
 		}),
 	}
+}
+
+// workersText tells how many workers there are, and why.
+func workersText(w client.Workers) string {
+	text := fmt.Sprintf("%d of %d at work", w.Busy, w.Size)
+	if w.Min == w.Max {
+		return text
+	}
+	return fmt.Sprintf("%s (between %d and %d: %s)", text, w.Min, w.Max, w.Reason)
 }

@@ -50,6 +50,13 @@ type Config struct {
 	// sources in a second; BandwidthWindows are hours with another limit.
 	BandwidthLimit   string   `yaml:"bandwidth_limit"`
 	BandwidthWindows []string `yaml:"bandwidth_windows"`
+
+	// MinWorkers and MaxWorkers let the number of workers follow the load; 0: it
+	// is Workers.
+	MinWorkers int `yaml:"min_workers"`
+	MaxWorkers int `yaml:"max_workers"`
+
+	Retention RetentionConfig `yaml:"retention"`
 }
 
 // OutputConfig says where exports may go.
@@ -107,6 +114,7 @@ func DefaultConfig() Config {
 
 		ProfilesDir:    profile.DefaultDir,
 		BandwidthLimit: "unlimited",
+		Retention:      RetentionConfig{Jobs: 90 * day},
 	}
 }
 
@@ -203,6 +211,10 @@ func (c *Config) check() error {
 	}
 	wrong = append(wrong, c.Webhooks.check()...)
 	wrong = append(wrong, c.Hyper2kvm.check()...)
+	if scales := c.MinWorkers != 0 || c.MaxWorkers != 0; scales && (c.MinWorkers < 1 || c.MinWorkers > c.MaxWorkers || c.MaxWorkers > 256) {
+		wrong = append(wrong, "min_workers, max_workers: 1 to 256, both or none, the first not above the second")
+	}
+	wrong = append(wrong, c.Retention.check()...)
 	for _, root := range c.Output.Roots {
 		if !filepath.IsAbs(root) {
 			wrong = append(wrong, fmt.Sprintf("output.roots: %q is not an absolute path", root))

@@ -73,6 +73,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 		StateDir: cfg.StateDir, Postgres: postgres, Roots: cfg.Output.Roots, Workers: cfg.Workers, Providers: providers, Log: log,
 		Profiles: []string{cfg.ProfilesDir}, Bandwidth: bandwidth,
 		Service: metrics.Service(), Dispatch: metrics.Dispatch(), Wrap: metrics.Runner,
+		Scale: cfg.scale(metrics.Scaled), Retention: cfg.Retention.policy(), Retained: metrics.Retention(),
 		Policy: admission.Policy{AgeAfter: cfg.Queue.AgeAfter, Every: cfg.Queue.AgedEvery},
 		Steps: StepsConfig{S3: objects, AllowPrivate: cfg.Webhooks.networks(), Finished: metrics.Step,
 			Hyper2kvm: hyper2kvm.Config{Engine: cfg.Hyper2kvm.Engine, Path: cfg.Hyper2kvm.Path, VirtV2V: cfg.Hyper2kvm.VirtV2VPath}},
@@ -112,7 +113,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	doors, stopping := context.WithCancel(context.WithoutCancel(ctx))
 	d.stopping = stopping
 	api, err := rest.New(doors, rest.Deps{
-		Service: d.engine.Service, Inventory: d.engine, Auth: authenticator, Health: d.health(),
+		Service: d.engine.Service, Retention: d.engine.retention, Inventory: d.engine, Auth: authenticator, Health: d.health(),
 		Metrics: metrics.Handler(), Observe: metrics.Request, Log: d.log, Version: version.String(),
 	})
 	if err != nil {

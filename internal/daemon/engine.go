@@ -41,6 +41,7 @@ type EngineConfig struct {
 	KeyFile   string   // signs the receipts, made if it is missing; empty: signing.key in StateDir
 	Roots     []string // directories below which outputs may lie
 	Workers   int
+	Scale     Scale                        // zero: Workers is all there is
 	Postgres  store.PostgresOptions        // zero value: SQLite in StateDir
 	Providers map[string]provider.Provider // the engine closes them
 	Policy    admission.Policy             // who starts next; zero values: its defaults
@@ -48,6 +49,9 @@ type EngineConfig struct {
 	Profiles  []string    // directories with profiles; the earlier one counts
 	Bandwidth limit.Plan  // of all jobs of this node together
 	Steps     StepsConfig // what the steps of workflows need
+
+	Retention service.RetentionPolicy // zero: everything is kept
+	Retained  service.RetentionHooks
 
 	Service  service.Hooks
 	Dispatch dispatch.Hooks
@@ -62,6 +66,9 @@ type Engine struct {
 	store      *store.Store
 	dispatcher *dispatch.Dispatcher
 	janitor    *dispatch.Janitor
+	scheduler  *service.Scheduler
+	retention  *service.Retention
+	autoscaler *dispatch.Autoscaler // nil: the pool is fixed
 	node       *node.Member
 	url        string // of the API, for the list of nodes; set before Run
 	providers  map[string]provider.Provider
@@ -105,8 +112,11 @@ func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
 	e.dispatcher = dispatch.New(st, st, runner, dispatch.Options{
 		Node: id, Workers: c.Workers, Lease: lease, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
 	})
+	e.autoscaler = c.Scale.autoscaler(e.dispatcher, st)
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
 	e.Service = service.New(st, service.Deps{Validator: runner, Feed: st, Pool: e.dispatcher, Nodes: st, Files: profile.NewDirs(c.Profiles...), Hooks: c.Service})
+	e.retention = service.NewRetention(st, &remover{outputs: c.Roots, node: id}, c.Retention, c.Retained, nil, c.Log)
+	e.scheduler = service.NewScheduler(e.Service, st, c.Log)
 	e.node, err = e.member(id, beat, c.Log)
 	return e, err
 }
@@ -119,6 +129,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { return e.node.Run(ctx) })
 	g.Go(func() error { return e.dispatcher.Run(ctx) })
 	g.Go(func() error { return e.janitor.Run(ctx) })
+	g.Go(func() error { return e.scheduler.Run(ctx) })
+	g.Go(func() error { return e.retention.Run(ctx) })
+	if e.autoscaler != nil {
+		g.Go(func() error { return e.autoscaler.Run(ctx) })
+	}
 	g.Go(func() error { return e.Service.Drain(ctx) })
 	g.Go(func() error {
 		select {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
 )
@@ -24,16 +25,20 @@ type Dispatcher struct {
 
 	mu       sync.Mutex
 	runs     map[string]*run // by job id
-	busy     int             // workers at work
-	cleaning int             // clean-ups at work
-	free     chan struct{}   // a token when a worker became free
-	wg       sync.WaitGroup  // of the runs
+	bounds   admission.Bounds
+	scaling  admission.Scaling
+	busy     int            // workers at work
+	cleaning int            // clean-ups at work
+	free     chan struct{}  // a token when a worker became free
+	wg       sync.WaitGroup // of the runs
 }
 
 // New makes a Dispatcher.
 func New(q Queue, feed Feed, r Runner, o Options) *Dispatcher {
+	o = o.withDefaults()
 	return &Dispatcher{
-		q: q, feed: feed, runner: r, o: o.withDefaults(),
+		q: q, feed: feed, runner: r, o: o,
+		bounds: admission.Bounds{Min: o.Workers, Max: o.Workers}, scaling: admission.Scaling{Size: o.Workers, Reason: admission.Fixed},
 		runs: make(map[string]*run), free: make(chan struct{}, 1),
 	}
 }
@@ -42,7 +47,7 @@ func New(q Queue, feed Feed, r Runner, o Options) *Dispatcher {
 func (d *Dispatcher) Workers() (size, busy int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.o.Workers, d.busy
+	return d.scaling.Size, d.busy
 }
 
 // Run works until ctx is done. Then it claims nothing more, tells the running
@@ -121,7 +126,7 @@ func (d *Dispatcher) passCancels(ctx context.Context) {
 func (d *Dispatcher) room() (workers, cleanups int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.o.Workers - d.busy, maxCleanups - d.cleaning
+	return d.scaling.Size - d.busy, maxCleanups - d.cleaning
 }
 
 func (d *Dispatcher) claim(ctx context.Context, n int, cleanup bool) {
@@ -157,10 +162,7 @@ func (d *Dispatcher) start(ctx context.Context, l Lease, claimed time.Time, clea
 		}
 		d.count(cleanup, -1)
 		d.mu.Unlock()
-		select {
-		case d.free <- struct{}{}:
-		default:
-		}
+		d.wakeUp()
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 // Options set a Dispatcher up. Zero values get the defaults that are named.
 type Options struct {
 	Node           string           // name of this node, unique among those on one store; default "local"
-	Workers        int              // jobs that run at once; default 2
+	Workers        int              // jobs that run at once, until an Autoscaler says otherwise; default 2
 	Lease          time.Duration    // how long a job is safe from others without a sign of life; 15 s
 	Heartbeat      time.Duration    // how often progress is stored at most; 1 s
 	Poll           time.Duration    // how often to look for work without being woken; 1 s

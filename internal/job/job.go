@@ -65,6 +65,8 @@ type Job struct {
 	Artifacts    []Artifact      `json:"artifacts,omitempty"`
 	Steps        []StepState     `json:"steps,omitempty"` // of a workflow
 	Receipt      json.RawMessage `json:"receipt,omitempty"`
+
+	ArtifactsRemovedAt *time.Time `json:"artifacts_removed_at,omitempty"` // by retention
 }
 
 // Why a pending job waits.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/tenant"
@@ -25,6 +26,7 @@ type Store interface {
 
 // Reader reads one tenant's data.
 type Reader interface {
+	ScheduleReader
 	// Job returns one job. Kind NotFound.
 	Job(ctx context.Context, id string) (job.Job, error)
 	// Jobs returns the jobs that match, newest first, at most q.Limit of them,
@@ -44,6 +46,7 @@ type Reader interface {
 
 // Tx changes one tenant's data within a transaction.
 type Tx interface {
+	ScheduleTx
 	// Insert stores a new pending job and its event. It sets Seq.
 	Insert(j *job.Job) error
 	// Account returns the scope's tenant and how many of its jobs wait (not more
@@ -82,4 +85,6 @@ type Feed interface {
 type Pool interface {
 	// Workers returns how many jobs can run at once here, and how many do.
 	Workers() (size, busy int)
+	// Scaling tells between what the size may change, and why it is as it is.
+	Scaling() (admission.Bounds, admission.Scaling)
 }

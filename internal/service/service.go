@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/schedule"
 )
 
 // Deps are the parts that a Service needs besides its store. Feed and Validator
@@ -28,6 +29,8 @@ type Hooks struct {
 	// Cancelled is called after the commit, for a job that never ran: the
 	// dispatcher tells of the others.
 	Cancelled func(j job.Job)
+	// ScheduleRan is called after the commit, once for each run of a schedule.
+	ScheduleRan func(r schedule.Run)
 	// Refused is called for each job that a quota kept out.
 	Refused func(quota string)
 }

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
@@ -374,6 +375,10 @@ type pool struct{}
 
 func (pool) Workers() (int, int) { return 4, 3 }
 
+func (pool) Scaling() (admission.Bounds, admission.Scaling) {
+	return admission.Bounds{Min: 2, Max: 8}, admission.Scaling{Size: 4, Reason: admission.Growing}
+}
+
 func TestStatus(t *testing.T) {
 	on(t, func(b *bench) {
 		b.deps.Pool = pool{}
@@ -385,6 +390,7 @@ func TestStatus(t *testing.T) {
 		st, err := b.svc.Status(b.Context(), b.us)
 		b.must(err)
 		if st.Jobs[job.Pending] != 1 || st.Jobs[job.Cancelled] != 1 || len(st.Jobs) != len(job.States()) || st.Workers != 4 || st.Busy != 3 ||
+			st.Bounds.Max != 8 || st.SizeReason != admission.Growing ||
 			st.OldestWait < time.Hour || st.OldestWait > 2*time.Hour {
 			b.Errorf("got %+v", st)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
@@ -13,6 +14,8 @@ type Status struct {
 	Jobs       map[job.State]int64 // every state is present
 	Workers    int                 // jobs that can run at once on this node
 	Busy       int                 // workers at work
+	Bounds     admission.Bounds    // between which Workers changes
+	SizeReason string              // why Workers is what it is
 	OldestWait time.Duration       // of the job that waits longest and could run
 }
 
@@ -35,6 +38,8 @@ func (s *Service) Status(ctx context.Context, p tenant.Principal) (Status, error
 	}
 	if s.deps.Pool != nil {
 		st.Workers, st.Busy = s.deps.Pool.Workers()
+		bounds, scaling := s.deps.Pool.Scaling()
+		st.Bounds, st.SizeReason = bounds, scaling.Reason
 	}
 	return st, nil
 }

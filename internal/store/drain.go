@@ -17,10 +17,19 @@ const (
 	sqlOpen     = `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE tenant = $1 AND state IN ('pending', 'running', 'cancelling') LIMIT 1) AS part`
 )
 
-// drain shuts a tenant out: its keys end at once, its jobs by Drain.
+// drain shuts a tenant out: its keys and schedules end at once, its jobs by Drain.
 func (t *tx) drain(a tenant.Account, actor string) error {
 	if _, err := t.exec(`UPDATE api_keys SET revoked_at = $1 WHERE tenant = $2 AND revoked_at IS NULL`, t.now.UnixMicro(), string(a.ID)); err != nil {
 		return err
+	}
+	for _, q := range []string{
+		`DELETE FROM schedule_jobs WHERE schedule_id IN (SELECT id FROM schedules WHERE tenant = $1)`,
+		`DELETE FROM schedule_runs WHERE schedule_id IN (SELECT id FROM schedules WHERE tenant = $1)`,
+		`DELETE FROM schedules WHERE tenant = $1`,
+	} {
+		if _, err := t.exec(q, string(a.ID)); err != nil {
+			return err
+		}
 	}
 	return t.append(event.OfAccount(event.TenantDraining, string(a.ID), actor, "tenant:"+string(a.ID), "", t.now))
 }

@@ -15,7 +15,7 @@ import (
 // wholeColumns are all, in the order of row.whole.
 const (
 	jobColumns = `seq, id, tenant, state, priority, delayed, ready_at, attempt, max_attempts, epoch, node, cancel_reason, not_before,
-		submitted_at, started_at, finished_at, spec, failure, progress, artifacts, lease_until`
+		submitted_at, started_at, finished_at, spec, failure, progress, artifacts, lease_until, artifacts_removed_at`
 	wholeColumns = jobColumns + `, receipt, token`
 )
 
@@ -36,12 +36,13 @@ type row struct {
 	notBefore, submitted, started, finished sql.NullInt64
 	spec, failure, progress, artifacts      []byte
 	receipt                                 []byte
+	artifactsRemoved                        sql.NullInt64
 }
 
 func (r *row) list() []any {
 	return []any{
 		&r.Seq, &r.ID, &r.Tenant, &r.State, &r.class, &r.delayed, &r.readyAt, &r.Attempt, &r.MaxAttempts, &r.Epoch, &r.Node, &r.CancelReason, &r.notBefore,
-		&r.submitted, &r.started, &r.finished, &r.spec, &r.failure, &r.progress, &r.artifacts, &r.leaseUntil,
+		&r.submitted, &r.started, &r.finished, &r.spec, &r.failure, &r.progress, &r.artifacts, &r.leaseUntil, &r.artifactsRemoved,
 	}
 }
 
@@ -66,6 +67,7 @@ func (r *row) decode(now time.Time) error {
 	r.Receipt = r.receipt
 	r.SubmittedAt = time.UnixMicro(r.submitted.Int64).UTC()
 	r.StartedAt, r.FinishedAt = fromMicros(r.started), fromMicros(r.finished)
+	r.ArtifactsRemovedAt = fromMicros(r.artifactsRemoved)
 	if r.notBefore.Int64 != 0 {
 		r.NotBefore = fromMicros(r.notBefore)
 	}

@@ -71,10 +71,15 @@ type Store struct {
 }
 
 var (
-	_ service.Store    = (*Store)(nil)
-	_ service.Feed     = (*Store)(nil)
+	_ service.Store = (*Store)(nil)
+	_ service.Feed  = (*Store)(nil)
+
+	_ service.DueSchedules   = (*Store)(nil)
+	_ service.RetentionStore = (*Store)(nil)
+
 	_ dispatch.Queue   = (*Store)(nil)
 	_ dispatch.Orphans = (*Store)(nil)
+	_ dispatch.Backlog = (*Store)(nil)
 	_ node.Registry    = (*Store)(nil)
 	_ service.Nodes    = (*Store)(nil)
 )

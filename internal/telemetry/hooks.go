@@ -8,6 +8,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere"
+	"github.com/hypersdk/hypersdk/internal/schedule"
 	"github.com/hypersdk/hypersdk/internal/service"
 )
 
@@ -24,6 +25,9 @@ func (m *Metrics) Service() service.Hooks {
 		Submitted: func(job.Job) { m.submitted.Inc() },
 		Refused:   func(quota string) { m.refused.WithLabelValues(quota).Inc() },
 		Cancelled: func(j job.Job) { m.finished.WithLabelValues(string(j.State)).Inc() },
+		ScheduleRan: func(r schedule.Run) {
+			m.scheduleRuns.WithLabelValues(r.Outcome).Add(float64(max(1, r.Missed)))
+		},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/node"
+	"github.com/hypersdk/hypersdk/internal/schedule"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
@@ -48,6 +49,10 @@ type Metrics struct {
 	steps     *prometheus.CounterVec
 	stepTime  *prometheus.HistogramVec
 	bytes     *prometheus.CounterVec
+
+	scheduleRuns *prometheus.CounterVec
+	scaled       *prometheus.CounterVec
+	retained     retained
 
 	sourceRetries *prometheus.CounterVec
 	relogins      prometheus.Counter
@@ -89,6 +94,15 @@ func NewMetrics(s Sources) *Metrics {
 		m.bytes.WithLabelValues(d)
 	}
 
+	m.scheduleRuns = m.counters("schedule_runs_total", "Runs of schedules, by what became of them.", "outcome")
+	for _, o := range schedule.Outcomes() {
+		m.scheduleRuns.WithLabelValues(o)
+	}
+
+	m.scaled = m.counters("autoscale_decisions_total", "Changes of the number of workers.", "direction", "reason")
+
+	m.retained = m.retention()
+
 	m.sourceRetries = m.counters("source_retries_total", "Requests to a provider that were repeated.", "operation")
 	m.relogins = m.counter("source_relogins_total", "Sessions of a provider that had expired and were renewed.")
 	m.hostWaits = prometheus.NewGauge(prometheus.GaugeOpts{
@@ -114,6 +128,7 @@ func (m *Metrics) process(s Sources) {
 	gauge("uptime_seconds", "Since the start of the daemon.", func() float64 { return time.Since(begin).Seconds() })
 	gauge("workers_size", "Jobs that can run at once on this node.", func() float64 { size, _ := s.Workers(); return float64(size) })
 	gauge("workers_busy", "Jobs that run on this node.", func() float64 { _, busy := s.Workers(); return float64(busy) })
+	m.registry.MustRegister(&workers{count: s.Workers})
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "build_info", Help: "1; the build is in the labels.",
 		ConstLabels: prometheus.Labels{"version": s.Version, "go_version": runtime.Version()},

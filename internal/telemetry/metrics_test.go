@@ -67,12 +67,18 @@ func TestNamesAndLabels(t *testing.T) {
 		"hypervisord_memory_bytes{}",
 		"hypervisord_queue_length{}",
 		"hypervisord_quota_refusals_total{quota}",
+		"hypervisord_retention_artifacts_kept{}",
+		"hypervisord_retention_freed_bytes_total{}",
+		"hypervisord_retention_removed_total{what}",
+		"hypervisord_schedule_runs_total{outcome}",
 		"hypervisord_source_host_waits{}",
 		"hypervisord_source_relogins_total{}",
 		"hypervisord_source_retries_total{operation}",
 		"hypervisord_uptime_seconds{}",
 		"hypervisord_workers_busy{}",
+		"hypervisord_workers_desired{}",
 		"hypervisord_workers_size{}",
+		"hypervisord_workers{state}",
 	}
 	if got := families(scrape(t, m)); !slices.Equal(got, want) {
 		t.Fatalf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -134,6 +140,9 @@ func TestValues(t *testing.T) {
 		`hypervisord_bytes_total{direction="zero"} 0`,
 		`hypervisord_workers_size 4`,
 		`hypervisord_workers_busy 2`,
+		`hypervisord_workers{state="idle"} 2`,
+		`hypervisord_workers{state="draining"} 0`,
+		`hypervisord_workers_desired 4`,
 		`hypervisord_source_host_waits 1`,
 		`hypervisord_source_retries_total{operation="range"} 1`,
 	} {

@@ -18,10 +18,10 @@ var roles = [...]struct {
 	role Role
 	adds []Permission
 }{
-	{Viewer, []Permission{JobRead, VMRead, ProfileRead}},
-	{Operator, []Permission{JobSubmit, JobCancel, JobUpdate}},
+	{Viewer, []Permission{JobRead, VMRead, ScheduleRead, ProfileRead}},
+	{Operator, []Permission{JobSubmit, JobCancel, JobUpdate, ScheduleWrite}},
 	{Admin, []Permission{TenantRead, KeyRead, KeyWrite, ProfileWrite}},
-	{Platform, []Permission{PlatformRead, PlatformWrite}},
+	{Platform, []Permission{PlatformRead, PlatformWrite, RetentionRun}},
 }
 
 // Roles lists all roles, the weakest first.

@@ -33,6 +33,11 @@ const (
 	ProfileRead  Permission = "profile:read"
 	ProfileWrite Permission = "profile:write"
 
+	ScheduleRead  Permission = "schedule:read"
+	ScheduleWrite Permission = "schedule:write"
+
+	RetentionRun Permission = "retention:run" // over all tenants
+
 	PlatformRead  Permission = "platform:read"  // limits, keys and usage of every tenant
 	PlatformWrite Permission = "platform:write" // make, change and delete tenants, and keys for them
 )

@@ -62,6 +62,7 @@ func newWorld(t *testing.T, change ...setup) *world {
 	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store})
 	deps := rest.Deps{
 		Service:   w.svc,
+		Retention: service.NewRetention(w.store, outputs{}, service.RetentionPolicy{ArtifactCount: 1}, service.RetentionHooks{}, nil, log),
 		Inventory: w.inv,
 		Auth:      auth.NewRing(auth.NewKey(digest(key), root()), w.store, nil),
 		Log:       log,
@@ -184,6 +185,13 @@ func (validator) Validate(_ context.Context, s job.Spec) error {
 		return fault.Newf(fault.Unprocessable, "HX-TEST-001", "use vsphere", "there is no provider %q", s.Provider)
 	}
 	return nil
+}
+
+// outputs removes everything.
+type outputs struct{}
+
+func (outputs) Remove(_ context.Context, j job.Job, _ bool) (int64, error) {
+	return j.Artifacts[0].Bytes, nil
 }
 
 // inventory is a list of VMs; fail makes it fail or panic.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/schedule"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
@@ -37,6 +38,16 @@ var matrix = map[string]string{
 	"put_profile":       "403 403 200 200 | 403 403 200 200 | 401", // a stranger's becomes its own
 	"delete_profile":    "403 403 200 200 | 403 403 404 404 | 401",
 	"render_profile":    "200 200 200 200 | 404 404 404 404 | 401",
+	"list_schedules":    "200 200 200 200 | 200 200 200 200 | 401",
+	"create_schedule":   "403 201 201 201 | 403 201 201 201 | 401",
+	"get_schedule":      "200 200 200 200 | 404 404 404 404 | 401",
+	"set_schedule":      "403 200 200 200 | 403 404 404 404 | 401",
+	"delete_schedule":   "403 204 204 204 | 403 404 404 404 | 401",
+	"schedule_runs":     "200 200 200 200 | 404 404 404 404 | 401",
+	"pause_schedule":    "403 200 200 200 | 403 404 404 404 | 401",
+	"resume_schedule":   "403 200 200 200 | 403 404 404 404 | 401",
+	"run_schedule":      "403 202 202 202 | 403 404 404 404 | 401",
+	"run_retention":     "403 403 403 200 | 403 403 403 200 | 401",
 	"list_nodes":        "200 200 200 200 | 200 200 200 200 | 401",
 	"list_vms":          "200 200 200 200 | 200 200 200 200 | 401",
 	"get_vm":            "200 200 200 200 | 200 200 200 200 | 401",
@@ -70,6 +81,7 @@ var matrix = map[string]string{
 type objects struct {
 	tenant           tenant.ID
 	job, key, secret string // the secret is of another key, of the caller's role
+	schedule         string
 }
 
 // TestMatrix asks every operation of the document for a tenant's objects, as
@@ -118,7 +130,7 @@ func (w *world) cell(name, method, path string, column int, want string) {
 		w.t.Errorf("%s by %s: %d, want %s: %s", name, caller, got.status, want, got.body)
 	}
 	if column >= 4 && role != tenant.Platform && name != "cancel_jobs" && name != "put_profile" && got.status < 300 {
-		for _, id := range []string{own.job, own.key, `"` + string(own.tenant) + `"`} {
+		for _, id := range []string{own.job, own.key, own.schedule, `"` + string(own.tenant) + `"`} {
 			if strings.Contains(got.body, id) {
 				w.t.Errorf("%s shows %s to %s: %s", name, id, caller, got.body)
 			}
@@ -146,6 +158,9 @@ func (w *world) tenant(id string, role tenant.Role) objects {
 	must(w.t, err)
 	_, err = w.svc.PutProfile(ctx, us, string(o.tenant), []byte("defaults: {format: raw}"), "application/yaml")
 	must(w.t, err)
+	sch, err := w.svc.CreateSchedule(ctx, us, schedule.Definition{Name: "nightly", Cron: "@yearly", Jobs: []job.Spec{{VMPath: "/DC/vm/web-01"}}})
+	must(w.t, err)
+	o.schedule = sch.ID
 	return o
 }
 
@@ -154,6 +169,8 @@ func (o objects) path(name, template string) string {
 	switch {
 	case strings.HasPrefix(template, "/tenants/"), strings.HasPrefix(template, "/profiles/"):
 		id = string(o.tenant)
+	case strings.HasPrefix(template, "/schedules/"):
+		id = o.schedule
 	case strings.HasPrefix(template, "/keys/"):
 		id = o.key
 	case name == "get_vm":
@@ -182,6 +199,10 @@ func (o objects) body(name string) string {
 		return `{"name":"new","role":"viewer"}`
 	case "create_tenant":
 		return `{"id":"new-` + string(o.tenant) + `"}`
+	case "create_schedule", "set_schedule":
+		return `{"name":"weekly","cron":"@weekly","jobs":[{"vm_path":"/DC/vm/web-01"}]}`
+	case "run_retention":
+		return `{"dry_run":true}`
 	case "change_tenant":
 		return `{"weight":2}`
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/receipt"
+	"github.com/hypersdk/hypersdk/internal/schedule"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
@@ -55,12 +56,14 @@ func newHuma(a *API) huma.API {
 // newRegistry gives the schemas names of their own and the enums their values.
 func newRegistry() huma.Registry {
 	names := map[reflect.Type]string{
-		reflect.TypeFor[event.Data]():   "EventData",
-		reflect.TypeFor[tenant.Key]():   "APIKey",
-		reflect.TypeFor[tenant.Usage](): "UsageMonth",
-		reflect.TypeFor[receipt.VM]():   "ReceiptVM",
-		reflect.TypeFor[receipt.Disk](): "ReceiptDisk",
-		reflect.TypeFor[receipt.File](): "ReceiptFile",
+		reflect.TypeFor[event.Data]():          "EventData",
+		reflect.TypeFor[schedule.Definition](): "ScheduleSpec",
+		reflect.TypeFor[schedule.Run]():        "ScheduleRun",
+		reflect.TypeFor[tenant.Key]():          "APIKey",
+		reflect.TypeFor[tenant.Usage]():        "UsageMonth",
+		reflect.TypeFor[receipt.VM]():          "ReceiptVM",
+		reflect.TypeFor[receipt.Disk]():        "ReceiptDisk",
+		reflect.TypeFor[receipt.File]():        "ReceiptFile",
 	}
 	r := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
 		if name, ok := names[t]; ok {

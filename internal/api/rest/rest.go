@@ -16,10 +16,11 @@ import (
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
-// Deps are the parts that the door needs. All but Metrics, Observe and Health
-// are required.
+// Deps are the parts that the door needs. All but Metrics, Observe, Health
+// and Retention are required.
 type Deps struct {
 	Service   *service.Service
+	Retention *service.Retention // nil: no such route
 	Inventory Inventory
 	Auth      Authenticator
 	Health    map[string]HealthCheck // by name, as GET /health shows it
@@ -89,6 +90,8 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeUsage()
 	a.routeStatus()
 	a.routeNodes()
+	a.routeSchedules()
+	a.routeRetention()
 	a.routeHealth()
 	if err := a.routeSchemas(); err != nil {
 		return nil, err

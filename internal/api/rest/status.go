@@ -34,7 +34,11 @@ type Status struct {
 // Workers are the places for jobs on this node.
 type Workers struct {
 	Size int `json:"size" doc:"Jobs that can run at once"`
-	Busy int `json:"busy" doc:"Jobs that run"`
+	Busy int `json:"busy" doc:"Jobs that run; more than size while the pool drains"`
+	Min  int `json:"min" doc:"The least size"`
+	Max  int `json:"max" doc:"The largest size; the same as min if the pool does not scale"`
+	// Reason is one of the reasons of package admission.
+	Reason string `json:"reason" doc:"Why the pool has its size: fixed, steady, backlog (it grows), idle (it shrank), max, not_needed (what waits may not start), cpu, memory, disk (the machine is short of it)"`
 }
 
 func (a *API) getStatus(ctx context.Context, p tenant.Principal, _ *struct{}) (*statusOutput, error) {
@@ -44,6 +48,6 @@ func (a *API) getStatus(ctx context.Context, p tenant.Principal, _ *struct{}) (*
 	}
 	return &statusOutput{Status{
 		Version: a.deps.Version, Uptime: time.Since(a.started).Seconds(), Jobs: s.Jobs,
-		Workers: Workers{Size: s.Workers, Busy: s.Busy}, OldestWait: s.OldestWait.Seconds(),
+		Workers: Workers{Size: s.Workers, Busy: s.Busy, Min: s.Bounds.Min, Max: s.Bounds.Max, Reason: s.SizeReason}, OldestWait: s.OldestWait.Seconds(),
 	}}, nil
 }

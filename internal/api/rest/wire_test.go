@@ -26,6 +26,8 @@ var wire = map[string]reflect.Type{
 	"Status": reflect.TypeFor[client.Status](), "Workers": reflect.TypeFor[client.Workers](),
 	"Health": reflect.TypeFor[client.Health](), "Check": reflect.TypeFor[client.Check](),
 	"VM": reflect.TypeFor[client.VM](), "Disk": reflect.TypeFor[client.Disk](), "NIC": reflect.TypeFor[client.NIC](), "Blocker": reflect.TypeFor[client.Blocker](),
+	"ScheduleSpec": reflect.TypeFor[client.ScheduleSpec](), "Schedule": reflect.TypeFor[client.Schedule](), "ScheduleRun": reflect.TypeFor[client.ScheduleRun](),
+	"RetentionReport": reflect.TypeFor[client.RetentionReport](), "RetainedArtifact": reflect.TypeFor[client.RetainedArtifact](),
 	"APIKey": reflect.TypeFor[client.APIKey](), "KeyRequest": reflect.TypeFor[client.KeyRequest](), "NewKey": reflect.TypeFor[client.NewKey](),
 	"Tenant": reflect.TypeFor[client.Tenant](), "TenantChange": reflect.TypeFor[client.TenantChange](), "CreateTenantInputBody": reflect.TypeFor[client.TenantRequest](),
 	"UsageReport": reflect.TypeFor[client.UsageReport](), "UsageMonth": reflect.TypeFor[client.UsageMonth](),

@@ -24,9 +24,12 @@ import (
 // Store is all that a store offers.
 type Store interface {
 	service.Store
+	service.DueSchedules
+	service.RetentionStore
 	service.Feed
 	dispatch.Queue
 	dispatch.Orphans
+	dispatch.Backlog
 	node.Registry
 	service.Nodes
 	auth.Keys
@@ -77,6 +80,14 @@ func Run(t *testing.T, open Open) {
 		{"pages", testPages},
 		{"idempotency keys", testKeys},
 		{"the backlog", testBacklog},
+		{"what waits", testReady},
+		{"old artifacts", testOldArtifacts},
+		{"old jobs", testOldJobs},
+		{"schedules", testSchedules},
+		{"a schedule is changed by one at a time", testScheduleRevision},
+		{"schedules that are due", testScheduleDue},
+		{"runs of a schedule", testScheduleRuns},
+		{"jobs of a schedule", testScheduleJobs},
 		{"profiles", testProfiles},
 		{"bandwidth", testBandwidth},
 		{"a commit wakes who waits", testFeed},

@@ -1,0 +1,3 @@
+package schedule
+
+import _ "time/tzdata" // a machine without zone files knows the same zones
