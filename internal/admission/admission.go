@@ -1,6 +1,7 @@
-// Package admission decides which job starts next. The decisions are pure
-// functions of a small state: the store loads it, asks and writes back in one
-// transaction, and a simulation asks the same functions millions of times.
+// Package admission decides which job starts next, and how many run at once. The
+// decisions are pure functions of a small state: the store loads it, asks and
+// writes back in one transaction, and a simulation asks the same functions
+// millions of times.
 //
 // The order is: class before class (critical, high, normal, low); inside of a
 // class fair shares between the tenants by start-time fair queuing; inside of a

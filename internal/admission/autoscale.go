@@ -1,4 +1,3 @@
-// Package admission decides what starts, and how much at once, as pure functions.
 package admission
 
 import "time"

@@ -195,26 +195,46 @@ func (c *Config) complete() {
 }
 
 func (c *Config) check() error {
-	var wrong []string
+	wrong := c.checkAddress()
+	wrong = append(wrong, c.checkWorkers()...)
+	wrong = append(wrong, c.checkPlaces()...)
+	wrong = append(wrong, c.Webhooks.check()...)
+	wrong = append(wrong, c.Hyper2kvm.check()...)
+	wrong = append(wrong, c.Retention.check()...)
+	if _, err := c.bandwidth(); err != nil {
+		wrong = append(wrong, "bandwidth: "+fault.As(err).Msg)
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return fault.New(fault.Invalid, "HX-CONF-003", "the configuration is not valid: "+strings.Join(wrong, "; "), "correct these keys")
+}
+
+func (c *Config) checkAddress() []string {
 	host, _, err := net.SplitHostPort(c.Listen)
 	switch ip := net.ParseIP(host); {
 	case err != nil:
-		wrong = append(wrong, fmt.Sprintf("listen: %q is not HOST:PORT", c.Listen))
+		return []string{fmt.Sprintf("listen: %q is not HOST:PORT", c.Listen)}
 	case c.Auth.Disabled && (ip == nil || !ip.IsLoopback()) && host != "localhost":
-		wrong = append(wrong, "auth.disabled: only with a loopback listen address")
+		return []string{"auth.disabled: only with a loopback listen address"}
 	}
+	return nil
+}
+
+func (c *Config) checkWorkers() (wrong []string) {
 	if c.Workers < 1 || c.Workers > 256 {
 		wrong = append(wrong, "workers: 1 to 256")
+	}
+	if scales := c.MinWorkers != 0 || c.MaxWorkers != 0; scales && (c.MinWorkers < 1 || c.MinWorkers > c.MaxWorkers || c.MaxWorkers > 256) {
+		wrong = append(wrong, "min_workers, max_workers: 1 to 256, both or none, the first not above the second")
 	}
 	if c.Queue.AgeAfter <= 0 || c.Queue.AgedEvery < 1 {
 		wrong = append(wrong, "queue: age_after must be longer than 0 and aged_every at least 1")
 	}
-	wrong = append(wrong, c.Webhooks.check()...)
-	wrong = append(wrong, c.Hyper2kvm.check()...)
-	if scales := c.MinWorkers != 0 || c.MaxWorkers != 0; scales && (c.MinWorkers < 1 || c.MinWorkers > c.MaxWorkers || c.MaxWorkers > 256) {
-		wrong = append(wrong, "min_workers, max_workers: 1 to 256, both or none, the first not above the second")
-	}
-	wrong = append(wrong, c.Retention.check()...)
+	return wrong
+}
+
+func (c *Config) checkPlaces() (wrong []string) {
 	for _, root := range c.Output.Roots {
 		if !filepath.IsAbs(root) {
 			wrong = append(wrong, fmt.Sprintf("output.roots: %q is not an absolute path", root))
@@ -226,13 +246,7 @@ func (c *Config) check() error {
 	if !filepath.IsAbs(c.StateDir) {
 		wrong = append(wrong, fmt.Sprintf("state_dir: %q is not an absolute path", c.StateDir))
 	}
-	if _, err := c.bandwidth(); err != nil {
-		wrong = append(wrong, "bandwidth: "+fault.As(err).Msg)
-	}
-	if len(wrong) == 0 {
-		return nil
-	}
-	return fault.New(fault.Invalid, "HX-CONF-003", "the configuration is not valid: "+strings.Join(wrong, "; "), "correct these keys")
+	return wrong
 }
 
 func (c *Config) bandwidth() (limit.Plan, error) {

@@ -23,17 +23,25 @@ import (
 
 // Store is all that a store offers.
 type Store interface {
-	service.Store
-	service.DueSchedules
-	service.RetentionStore
-	service.Feed
-	dispatch.Queue
-	dispatch.Orphans
-	dispatch.Backlog
+	forService
+	forDispatch
 	node.Registry
 	service.Nodes
 	auth.Keys
 	Bandwidth(ctx context.Context, jobID string) (own, ofTenant limit.Plan, err error)
+}
+
+type forService interface {
+	service.Store
+	service.DueSchedules
+	service.RetentionStore
+	service.Feed
+}
+
+type forDispatch interface {
+	dispatch.Queue
+	dispatch.Orphans
+	dispatch.Backlog
 }
 
 // Open makes an empty store that reads the given clock. The test's clean-up
