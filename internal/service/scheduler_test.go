@@ -355,6 +355,34 @@ func TestScheduleRefused(t *testing.T) {
 	})
 }
 
+// A run whose jobs do not fit the tenant's quota is refused whole, and its webhook
+// URLs are shown to nobody.
+func TestScheduleAndQuota(t *testing.T) {
+	inTime(t, "2026-03-01T00:00:00+01:00", func(b *timed) {
+		defer b.begin(1)()
+		most := int64(1)
+		_, err := b.svc.ChangeTenant(b.Context(), b.us, "ours", service.TenantChange{MaxQueuedJobs: &most})
+		b.must(err)
+		hook := job.Step{ID: "tell", Type: "webhook", URL: "https://hooks.slack.com/services/secret"}
+		b.create(nightly(func(d *schedule.Definition) {
+			d.Jobs = append(d.Jobs, job.Spec{Name: "flow", Jobs: []job.Step{hook}})
+		}))
+		b.until("2026-03-01T02:29:55+01:00")
+		s := b.schedule("nightly")
+		if s.LastError == nil || s.LastError.Code != "HX-QUOTA-001" || len(b.jobs()) != 0 {
+			b.Fatalf("%+v, %d jobs", s.LastError, len(b.jobs()))
+		}
+		if url := s.Spec.Jobs[1].Jobs[0].URL; strings.Contains(url, "secret") {
+			b.Errorf("the URL is shown: %s", url)
+		}
+		most = 2
+		_, err = b.svc.ChangeTenant(b.Context(), b.us, "ours", service.TenantChange{MaxQueuedJobs: &most})
+		b.must(err)
+		b.until("2026-03-02T02:29:55+01:00")
+		b.wantOutcomes("nightly", "03-01T01:30 refused", "03-02T01:30 submitted")
+	})
+}
+
 // A store or validator that is down for a while loses no run.
 func TestScheduleOutlivesAnOutage(t *testing.T) {
 	inTime(t, "2026-03-01T02:29:50+01:00", func(b *timed) {

@@ -1,8 +1,10 @@
 package storetest
 
 import (
+	"github.com/hypersdk/hypersdk/internal/service"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -74,5 +76,16 @@ func testSteps(w *world) {
 	w.must(err)
 	if saved["e"].Token != nil || string(saved["e"].Receipt) != `{"r":1}` {
 		w.Errorf("after the end: %+v", saved["e"])
+	}
+
+	w.must(w.Forget(w.ctx, id))
+	w.advance(time.Hour)
+	n, err := w.DeleteOldJobs(w.ctx, service.JobRule{Before: w.now()}, "tester", 10)
+	w.must(err)
+	if n != 1 {
+		w.Errorf("%d workflows are deleted", n)
+	}
+	if saved, err = steps.Load(w.ctx); err != nil || len(saved) != 0 {
+		w.Errorf("a deleted workflow leaves %v, %v", saved, err)
 	}
 }

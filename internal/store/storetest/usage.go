@@ -6,6 +6,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/schedule"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
@@ -118,6 +119,8 @@ func testDrain(w *world) {
 	svc := w.service()
 	made, err := svc.CreateKey(w.ctx, us, "", service.KeyRequest{Name: "ci", Role: tenant.Viewer})
 	w.must(err)
+	_, err = svc.CreateSchedule(w.ctx, us, schedule.Definition{Name: "nightly", Cron: "@daily", Jobs: []job.Spec{{VMPath: "/a"}}})
+	w.must(err)
 	l := w.running()
 	again := w.running()
 	w.apply(again, job.RetryAt("a", errTest, w.now().Add(time.Hour))) // it has something to clean up
@@ -134,6 +137,9 @@ func testDrain(w *world) {
 	w.must(err)
 	if k.RevokedAt == nil {
 		w.Error("its key still works")
+	}
+	if page, err := svc.Schedules(w.ctx, us, 0, ""); err != nil || len(page.Items) != 0 {
+		w.Errorf("its schedules: %v, %v", page.Items, err)
 	}
 	for range 5 { // a daemon that begins anew goes on
 		_, _, err := w.Drain(w.ctx)
@@ -169,7 +175,7 @@ func testDrain(w *world) {
 	w.wantKind(err, fault.NotFound)
 	_, err = svc.CreateTenant(w.ctx, root(), "ours", service.TenantChange{}) // its jobs are still there
 	w.wantKind(err, fault.Conflict)
-	w.wantEvents(event.TenantCreated, event.KeyCreated, event.TenantDraining, event.TenantDeleted)
+	w.wantEvents(event.TenantCreated, event.KeyCreated, "schedule.created", event.TenantDraining, event.TenantDeleted)
 	if _, months, err := svc.Usage(w.ctx, root(), "ours", "", ""); err != nil || len(months) != 1 || months[0].Cancelled != 251 || months[0].Completed != 1 {
 		w.Errorf("its usage: %+v %v", months, err)
 	}
