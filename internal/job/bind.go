@@ -69,8 +69,10 @@ func (b *binder) bindStruct(n *node, where string, v reflect.Value) {
 		where += "."
 	}
 	names := fieldNames(v.Type())
-	delete(names, "jobs")
-	delete(names, "finally")
+	if v.Type() == reflect.TypeFor[Spec]() { // a workflow, which bindWorkflow fills
+		delete(names, "jobs")
+		delete(names, "finally")
+	}
 	for _, p := range n.pairs {
 		i, ok := names[p.key]
 		switch {
@@ -111,6 +113,9 @@ func (b *binder) bind(n *node, path string, v reflect.Value) {
 	switch p := v.Addr().Interface().(type) {
 	case **time.Time:
 		b.bindTime(n, path, p)
+		return
+	case *[]Spec:
+		b.bindSpecs(n, path, p)
 		return
 	case *Bandwidth:
 		if n.kind == kindNumber || b.expect(n, path, kindString) {

@@ -22,9 +22,9 @@ const MaxBatch = 1000
 
 // DecodeSpecs reads the jobs of a request: one job, a list of jobs, or
 // {"jobs": […]}, as JSON or YAML. If one of those jobs has an id, a type or
-// depends_on, the object is one workflow and the jobs are its steps. A content type that says neither (a browser's
-// or curl's default, or none) is decided by the first character. The decoder is
-// strict: an unknown or repeated key, a wrong type, an anchor, an alias or a tag
+// depends_on, the object is one workflow and the jobs are its steps. A content
+// type that says neither (a browser's or curl's default, or none) is decided by
+// the first character. The decoder is strict: an unknown or repeated key, a wrong type, an anchor, an alias or a tag
 // is refused with its line. Values are not judged here: see Spec.Validate. Kind
 // Invalid, and the message lists all problems; Unprocessable for more than
 // MaxBatch jobs.
@@ -37,8 +37,8 @@ func DecodeSpecs(body []byte, contentType string) ([]Spec, error) {
 }
 
 // Decode reads a document of another kind by the rules of DecodeSpecs into the
-// struct that dst points to, by the json names of its fields. hints tell for some
-// unknown keys why they are.
+// struct that dst points to, by the json names of its fields; a field of type
+// []Spec takes jobs. hints tell for some unknown keys why they are.
 func Decode(body []byte, contentType string, dst any, hints map[string]string) error {
 	root, err := parse(body, contentType)
 	if err != nil {

@@ -57,7 +57,7 @@ func (a *API) routeScheduleVerbs() {
 	}, a.runSchedule)
 }
 
-// scheduleBody documents a body that job.DecodeDocument reads.
+// scheduleBody documents a body that job.Decode reads.
 func (a *API) scheduleBody(op huma.Operation, register func(huma.Operation)) {
 	schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[schedule.Definition](), true, "")
 	op.Tags, op.SkipValidateBody = tagSchedules, true
@@ -127,7 +127,7 @@ type createScheduleOutput struct {
 
 func (a *API) createSchedule(ctx context.Context, p tenant.Principal, in *createScheduleInput) (*createScheduleOutput, error) {
 	var d schedule.Definition
-	if err := job.DecodeDocument(in.RawBody, in.ContentType, &d); err != nil {
+	if err := job.Decode(in.RawBody, in.ContentType, &d, nil); err != nil {
 		return nil, err
 	}
 	s, err := a.deps.Service.CreateSchedule(ctx, p, d)
@@ -145,7 +145,7 @@ type setScheduleInput struct {
 
 func (a *API) setSchedule(ctx context.Context, p tenant.Principal, in *setScheduleInput) (*scheduleOutput, error) {
 	var d schedule.Definition
-	if err := job.DecodeDocument(in.RawBody, in.ContentType, &d); err != nil {
+	if err := job.Decode(in.RawBody, in.ContentType, &d, nil); err != nil {
 		return nil, err
 	}
 	return answerSchedule(a.deps.Service.SetSchedule(ctx, p, in.ID, d))
