@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hypersdk/hypersdk/client"
 	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
@@ -69,5 +70,19 @@ func TestProgressInAPipe(t *testing.T) {
 	want := "web-01: copying 25% (1.0 MiB of 4.0 MiB, 1.0 MiB/s, 3s left)\nweb-01: verifying\n"
 	if out.String() != want {
 		t.Fatalf("%q", out.String())
+	}
+}
+
+// The one reason of the one job of a request is said once.
+func TestServerErrorDoesNotRepeatItself(t *testing.T) {
+	index := 0
+	e := &client.Error{Status: 429, Code: "HX-QUOTA-001", Detail: "full", Fix: "wait",
+		Errors: []client.Issue{{Index: &index, Code: "HX-QUOTA-001", Message: "full", Fix: "wait"}}}
+	if got := ServerError(e).Error(); got != "HX-QUOTA-001 full → wait" {
+		t.Error(got)
+	}
+	e.Errors[0].Message = "another"
+	if got := ServerError(e).Error(); !strings.Contains(got, "another") {
+		t.Error(got)
 	}
 }

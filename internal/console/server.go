@@ -50,6 +50,9 @@ func ServerError(err error) error {
 	}
 	parts := []string{e.Detail}
 	for _, issue := range e.Errors {
+		if len(e.Errors) == 1 && issue.Code == e.Code && issue.Message == e.Detail {
+			continue // one job, one reason: it is said already
+		}
 		parts = append(parts, IssueText(issue))
 	}
 	return &fault.Error{Kind: kind, Code: e.Code, Msg: strings.Join(parts, "; "), Fix: e.Fix, Err: e.Err}
