@@ -3,6 +3,8 @@ package dispatch_test
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,9 +33,19 @@ func TestJanitor(t *testing.T) {
 		b.want(failed, job.Failed)
 		b.want(runs, job.Running)
 
-		var gone []string
-		tries := 0
+		var (
+			mu    sync.Mutex // of what the janitor's goroutine did
+			gone  []string
+			tries int
+		)
+		seen := func() (int, []string) {
+			mu.Lock()
+			defer mu.Unlock()
+			return tries, slices.Clone(gone)
+		}
 		j := dispatch.NewJanitor(b.store, func(_ context.Context, e provider.LedgerEntry) error {
+			mu.Lock()
+			defer mu.Unlock()
 			if tries++; tries == 1 {
 				return errDown
 			}
@@ -44,12 +56,13 @@ func TestJanitor(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- j.Run(ctx) }()
 		synctest.Wait()
-		if tries != 1 || len(gone) != 0 {
+		if tries, gone := seen(); tries != 1 || len(gone) != 0 {
 			b.Errorf("%d tries at once, gone %v", tries, gone)
 		}
 		b.pass(5 * time.Minute)
 		cancel()
-		if err := <-done; err != nil || len(gone) != 1 || gone[0] != "of "+failed || tries != 2 {
+		err := <-done
+		if tries, gone := seen(); err != nil || len(gone) != 1 || gone[0] != "of "+failed || tries != 2 {
 			b.Errorf("gone %v after %d tries, %v", gone, tries, err)
 		}
 	})
