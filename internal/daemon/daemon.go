@@ -153,6 +153,7 @@ func (d *Daemon) URL() string { return "http://" + d.Addr().String() }
 // jobs handed back with their checkpoints, the store closed. A failing disk below
 // the store ends it at once with an error.
 func (d *Daemon) Run(ctx context.Context) error {
+	releaseStart()
 	d.engine.url = d.URL()
 	d.log.Info("ready", "url", d.URL(), "version", version.String(), "state_dir", d.cfg.StateDir, "store", d.cfg.Store, "workers", d.cfg.Workers)
 	g, run := errgroup.WithContext(ctx)
