@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"github.com/hypersdk/hypersdk/internal/service"
 	"reflect"
 	"strings"
 	"time"
@@ -9,6 +8,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/service"
 )
 
 // flow is a workflow of two steps.
