@@ -51,11 +51,14 @@ func (b *buffer) head() int { return int(b.off % align) }
 
 func (b *buffer) room() int { return len(b.mem) - b.head() - b.n }
 
-func newBuffer() *buffer {
-	raw := make([]byte, bufferLen+align)
+func newBuffer() *buffer { return &buffer{mem: aligned(bufferLen)} }
+
+// aligned makes memory for direct I/O.
+func aligned(n int) []byte {
+	raw := make([]byte, n+align)
 	// Only the address is looked at.
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(raw))) % align) //nolint:gosec // see above
-	return &buffer{mem: raw[skip : skip+bufferLen]}
+	return raw[skip : skip+n]
 }
 
 func create(root *os.Root, name string, flags int, path string) (sink.Object, error) {

@@ -11,6 +11,10 @@ import (
 	"github.com/hypersdk/hypersdk/internal/sink"
 )
 
+// readWindow is how much one direct read takes: a long one lets the device work
+// while it is copied out.
+const readWindow = 4 << 20
+
 // readFile reads a staged file back past the page cache (O_DIRECT): what is
 // verified is what the device gives, and filling the cache with a file that
 // nobody reads again costs more than hashing it. It reads whole aligned windows
@@ -67,7 +71,7 @@ func (r *readFile) ReadAt(p []byte, off int64) (n int, err error) {
 // window returns what is held from off on, and reads it if nothing is.
 func (r *readFile) window(off int64) ([]byte, error) {
 	if off < r.off || off >= r.off+int64(r.held) {
-		if err := r.load(off / bufferLen * bufferLen); err != nil {
+		if err := r.load(off / readWindow * readWindow); err != nil {
 			return nil, err
 		}
 	}
@@ -76,7 +80,7 @@ func (r *readFile) window(off int64) ([]byte, error) {
 
 func (r *readFile) load(off int64) error {
 	if r.buf == nil {
-		r.buf = newBuffer().mem
+		r.buf = aligned(readWindow)
 	}
 	r.off, r.held = off, 0
 	n, err := r.direct.ReadAt(r.buf, off)
