@@ -151,6 +151,16 @@ type EventData struct {
 	NotBefore *time.Time `json:"not_before,omitempty"`
 	Error     *Failure   `json:"error,omitempty"`
 	Priority  string     `json:"priority,omitempty"` // the new one, where it changed
+
+	Origin *Origin `json:"origin,omitempty"` // where the actor called from; nil: it is the daemon itself
+}
+
+// Origin tells where a call came from.
+type Origin struct {
+	IP          string `json:"ip,omitempty"`
+	Door        string `json:"door,omitempty"` // rest, graphql, grpc, ws
+	RequestID   string `json:"request_id,omitempty"`
+	TraceParent string `json:"traceparent,omitempty"` // W3C Trace Context
 }
 
 // Query selects jobs: fields are cumulative, the values of one alternatives.

@@ -17,6 +17,7 @@ import (
 	engines "github.com/hypersdk/hypersdk/internal/daemon"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/tenant"
@@ -78,7 +79,7 @@ func serveEngine(ctx context.Context, dir string) error {
 	}
 	api, err := rest.New(ctx, rest.Deps{
 		Service: engine.Service, Inventory: engine, Log: log, Version: "test",
-		Auth: auth.NewLoopback(tenant.NewPrincipal(tenant.Default, "tester", tenant.All()...)),
+		Gate: gate.New(auth.NewLoopback(tenant.NewPrincipal(tenant.Default, "tester", tenant.All()...)), nil),
 	})
 	if err != nil {
 		return err

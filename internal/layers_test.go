@@ -48,6 +48,7 @@ var floors = map[string]int{
 	"internal/dispatch":                     5,
 	"internal/auth":                         5,
 	"internal/telemetry":                    6,
+	"internal/gate":                         6,
 	"internal/workflow":                     6,
 	"internal/step":                         7,
 	"internal/step/boot":                    8,

@@ -13,6 +13,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/store"
@@ -33,7 +34,7 @@ func daemon(t *testing.T) (s *store.Store, ctl func(args ...string) (code int, o
 	t.Cleanup(func() { must(t, s.Close()) })
 	api, err := rest.New(t.Context(), rest.Deps{
 		Service: service.New(s, service.Deps{Validator: anything{}, Feed: s}),
-		Auth:    auth.NewKey(sha256.Sum256([]byte(key)), tenant.NewPrincipal(tenant.Default, "key:test", tenant.All()...)),
+		Gate:    gate.New(auth.NewKey(sha256.Sum256([]byte(key)), tenant.NewPrincipal(tenant.Default, "key:test", tenant.All()...)), nil),
 		Log:     slog.New(slog.DiscardHandler), Version: "test",
 	})
 	must(t, err)

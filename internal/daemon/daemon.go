@@ -17,6 +17,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/node"
 	"github.com/hypersdk/hypersdk/internal/provider"
@@ -113,7 +114,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	doors, stopping := context.WithCancel(context.WithoutCancel(ctx))
 	d.stopping = stopping
 	api, err := rest.New(doors, rest.Deps{
-		Service: d.engine.Service, Retention: d.engine.retention, Inventory: d.engine, Auth: authenticator, Health: d.health(),
+		Service: d.engine.Service, Retention: d.engine.retention, Inventory: d.engine, Gate: gate.New(authenticator, nil), Health: d.health(),
 		Metrics: metrics.Handler(), Observe: metrics.Request, Log: d.log, Version: version.String(),
 	})
 	if err != nil {
@@ -125,7 +126,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	return fault.Wrap(err, fault.Unavailable, "HX-CONF-010", "the address "+d.cfg.Listen+" cannot be listened on", "stop what uses it, or set listen")
 }
 
-func (d *Daemon) authenticator() (rest.Authenticator, error) {
+func (d *Daemon) authenticator() (gate.Authenticator, error) {
 	who := func(name string) tenant.Principal {
 		return tenant.NewPrincipal(tenant.Default, name, tenant.All()...)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
 // Kind names what happened.
@@ -70,4 +71,6 @@ type Data struct {
 	NotBefore *time.Time   `json:"not_before,omitempty"`
 	Error     *job.Failure `json:"error,omitempty"`
 	Priority  job.Priority `json:"priority,omitempty"` // the new one, where it changed
+
+	Origin *tenant.Origin `json:"origin,omitempty"` // where the actor called from; nil: it is the daemon itself
 }

@@ -145,11 +145,20 @@ func (s *Store) ChangeKey(ctx context.Context, scope tenant.Scope, id string, fn
 }
 
 // directory is an update on behalf of a scope, which must not be the zero one.
-func (s *Store) directory(ctx context.Context, scope interface{ Actor() string }, fn func(*tx) error) error {
+func (s *Store) directory(ctx context.Context, scope caller, fn func(*tx) error) error {
 	if scope.Actor() == "" {
 		return fault.New(fault.Denied, "HX-STORE-007", "no tenant is given", "")
 	}
-	return s.w.update(ctx, fn)
+	return s.w.update(ctx, func(t *tx) error {
+		t.origin = scope.Origin()
+		return fn(t)
+	})
+}
+
+// caller is who asks for an update.
+type caller interface {
+	Actor() string
+	Origin() tenant.Origin
 }
 
 // roomForKey forgets keys that died long ago and counts the others.

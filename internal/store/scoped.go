@@ -14,7 +14,10 @@ func (s *Store) Update(ctx context.Context, scope tenant.Scope, fn func(service.
 	if scope.Tenant() == "" {
 		return fault.New(fault.Denied, "HX-STORE-007", "no tenant is given", "")
 	}
-	return s.w.update(ctx, func(t *tx) error { return fn(&scopedTx{tx: t, scope: scope}) })
+	return s.w.update(ctx, func(t *tx) error {
+		t.origin = scope.Origin()
+		return fn(&scopedTx{tx: t, scope: scope})
+	})
 }
 
 // sqlCountWaiting counts the pending jobs of a tenant up to a limit.

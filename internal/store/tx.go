@@ -10,6 +10,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
 // tx is one update: it sees what earlier updates of the same batch did.
@@ -17,6 +18,7 @@ type tx struct {
 	w      *writer
 	now    time.Time
 	topics []event.Topic // touched after the commit
+	origin tenant.Origin // of who asked for the update
 }
 
 // exec runs a statement and returns how many rows it changed.
@@ -102,6 +104,9 @@ func (t *tx) insert(j *job.Job, actor string) error {
 
 // append adds an event to the log.
 func (t *tx) append(e event.Event) error {
+	if t.origin != (tenant.Origin{}) {
+		e.Data.Origin = &t.origin
+	}
 	data, err := encode(e.Data)
 	if err != nil {
 		return err

@@ -9,7 +9,8 @@ import (
 // PlatformScope is the right to reach across tenants. The zero value reaches
 // nothing.
 type PlatformScope struct {
-	actor string
+	actor  string
+	origin Origin
 }
 
 // Platform returns the handle across tenants for one permission. Kinds:
@@ -18,7 +19,7 @@ func (p Principal) Platform(need Permission) (PlatformScope, error) {
 	if _, err := p.Scope(need); err != nil {
 		return PlatformScope{}, err
 	}
-	return PlatformScope{actor: p.name}, nil
+	return PlatformScope{actor: p.name, origin: p.origin}, nil
 }
 
 // Actor returns the name of the principal that acts.
@@ -30,7 +31,7 @@ func (s PlatformScope) Of(id ID) Scope {
 	if s.actor == "" {
 		return Scope{}
 	}
-	return Scope{tenant: id, actor: s.actor}
+	return Scope{tenant: id, actor: s.actor, origin: s.origin}
 }
 
 // ScopeOf returns the handle to the data of the tenant that a caller names: any

@@ -50,6 +50,7 @@ type Principal struct {
 	tenant      ID
 	name        string
 	permissions []Permission
+	origin      Origin
 }
 
 // NewPrincipal makes the caller that authentication found: name is what the
@@ -67,7 +68,7 @@ func (p Principal) Scope(need Permission) (Scope, error) {
 	if !slices.Contains(p.permissions, need) {
 		return Scope{}, p.lacks(need)
 	}
-	return Scope{tenant: p.tenant, actor: p.name}, nil
+	return Scope{tenant: p.tenant, actor: p.name, origin: p.origin}, nil
 }
 
 func (p Principal) lacks(need Permission) error {
@@ -91,6 +92,7 @@ func (p Principal) MayGrant(permissions []Permission) error {
 type Scope struct {
 	tenant ID
 	actor  string
+	origin Origin
 }
 
 // Tenant returns the tenant that the scope is bound to.

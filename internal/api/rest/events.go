@@ -17,6 +17,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
@@ -92,7 +93,7 @@ func (a *API) follow(ctx context.Context, hc huma.Context, updates iter.Seq2[ser
 		}
 		if err != nil {
 			if ctx.Err() == nil {
-				a.deps.Log.LogAttrs(ctx, slog.LevelWarn, "stream broken off", slog.String("request_id", requestID(ctx)),
+				a.deps.Log.LogAttrs(ctx, slog.LevelWarn, "stream broken off", slog.String("request_id", gate.RequestID(ctx)),
 					slog.String("error", fault.Detail(err)))
 			}
 			return

@@ -21,6 +21,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -64,7 +65,7 @@ func newWorld(t *testing.T, change ...setup) *world {
 		Service:   w.svc,
 		Retention: service.NewRetention(w.store, outputs{}, service.RetentionPolicy{ArtifactCount: 1}, service.RetentionHooks{}, nil, log),
 		Inventory: w.inv,
-		Auth:      auth.NewRing(auth.NewKey(digest(key), root()), w.store, nil),
+		Gate:      gate.New(auth.NewRing(auth.NewKey(digest(key), root()), w.store, nil), nil),
 		Log:       log,
 		Version:   "v0.0.0-test",
 		Health: map[string]rest.HealthCheck{

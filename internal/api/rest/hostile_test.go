@@ -17,6 +17,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/auth"
+	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/telemetry"
@@ -188,7 +189,7 @@ func TestAuthentication(t *testing.T) {
 
 func TestPermissions(t *testing.T) {
 	reader := tenant.NewPrincipal(tenant.Default, "key:reader", tenant.JobRead)
-	w := newWorld(t, func(d *rest.Deps, _ *http.Server) { d.Auth = auth.NewKey(digest(key), reader) })
+	w := newWorld(t, func(d *rest.Deps, _ *http.Server) { d.Gate = gate.New(auth.NewKey(digest(key), reader), nil) })
 	for path, status := range map[string]int{
 		"GET /jobs": 200, "GET /status": 200, "POST /jobs/submit": 403, "POST /jobs/x/cancel": 403, "GET /vms": 403, "GET /vms/vm-1": 403,
 	} {
@@ -210,7 +211,7 @@ func TestAnotherTenantSeesNothing(t *testing.T) {
 	w := newWorld(t)
 	id := w.submit(1)[0]
 	other := tenant.NewPrincipal("other", "key:other", tenant.All()...)
-	door := newWorld(t, func(d *rest.Deps, _ *http.Server) { d.Auth = auth.NewKey(digest(key), other) })
+	door := newWorld(t, func(d *rest.Deps, _ *http.Server) { d.Gate = gate.New(auth.NewKey(digest(key), other), nil) })
 	for _, path := range []string{"/jobs/" + id, "/jobs/" + id + "/receipt", "/jobs/" + id + "/events"} {
 		if got := door.call("GET", path, ""); got.status != 404 {
 			t.Errorf("%s: %+v", path, got)

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/gate"
 )
 
 // middleware is what every request passes, outermost first.
@@ -44,7 +44,7 @@ func (a *API) observe(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
 		rec := &recorder{ResponseWriter: w}
-		r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
+		r = r.WithContext(gate.WithRequestID(r.Context(), id))
 		defer func() { a.over(rec, r, id, time.Since(begin)) }()
 		next.ServeHTTP(rec, r) // the mux notes the pattern in r: nobody may copy r on the way
 	})
@@ -87,7 +87,7 @@ func (a *API) recovered(next http.Handler) http.Handler {
 			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(v)
 			}
-			a.deps.Log.LogAttrs(r.Context(), slog.LevelError, "panic", slog.String("request_id", requestID(r.Context())),
+			a.deps.Log.LogAttrs(r.Context(), slog.LevelError, "panic", slog.String("request_id", gate.RequestID(r.Context())),
 				slog.String("panic", describe(v)), slog.String("stack", string(debug.Stack())))
 			if rec, ok := w.(*recorder); ok && rec.status != 0 {
 				panic(http.ErrAbortHandler)
@@ -145,13 +145,6 @@ func (u *unrouted) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	return u.ResponseWriter.Write(p)
-}
-
-type requestIDKey struct{}
-
-func requestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
 }
 
 // isRequestID tells whether a caller's id is fit for the log.

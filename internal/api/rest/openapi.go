@@ -57,6 +57,7 @@ func newHuma(a *API) huma.API {
 func newRegistry() huma.Registry {
 	names := map[reflect.Type]string{
 		reflect.TypeFor[event.Data]():          "EventData",
+		reflect.TypeFor[tenant.Origin]():       "EventOrigin",
 		reflect.TypeFor[schedule.Definition](): "ScheduleSpec",
 		reflect.TypeFor[schedule.Run]():        "ScheduleRun",
 		reflect.TypeFor[tenant.Key]():          "APIKey",
@@ -66,7 +67,11 @@ func newRegistry() huma.Registry {
 		reflect.TypeFor[receipt.File]():        "ReceiptFile",
 	}
 	r := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
-		if name, ok := names[t]; ok {
+		of := t
+		if of.Kind() == reflect.Pointer {
+			of = of.Elem()
+		}
+		if name, ok := names[of]; ok {
 			return name
 		}
 		return huma.DefaultSchemaNamer(t, hint)

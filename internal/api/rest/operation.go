@@ -46,9 +46,18 @@ func register[I, O any](a *API, op huma.Operation, h func(ctx context.Context, i
 // handler, which gets it as an argument; nothing else looks into the context.
 type principalKey struct{}
 
+// door is what events call this way in.
+const door = "rest"
+
 func (a *API) authenticate(hc huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(hc)
-	p, err := a.deps.Auth.Authenticate(r)
+	p, err := a.deps.Gate.Enter(r, door)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	allowance, err := a.deps.Gate.Charge(r.Context(), p, hc.Operation().OperationID)
+	allowance.Set(w.Header())
 	if err != nil {
 		a.refuse(w, r, err)
 		return

@@ -11,6 +11,7 @@ import (
 	"net/http"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/service"
 )
 
@@ -65,7 +66,7 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 		e := fault.As(err)
 		p = newProblem(statuses[e.Kind], e.Code, e.Msg, e.Fix)
 	}
-	p.RequestID = requestID(ctx)
+	p.RequestID = gate.RequestID(ctx)
 	if p.Status >= http.StatusInternalServerError {
 		a.deps.Log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("request_id", p.RequestID),
 			slog.String("code", p.Code), slog.String("error", fault.Detail(err)))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
@@ -79,7 +80,7 @@ func (anyone) Authenticate(*http.Request) (tenant.Principal, error) { return ten
 
 // The read deadline of the server cures slow headers, not slow bodies.
 func TestSlowBody(t *testing.T) {
-	a, err := New(t.Context(), Deps{Log: slog.New(slog.DiscardHandler), Auth: anyone{}})
+	a, err := New(t.Context(), Deps{Log: slog.New(slog.DiscardHandler), Gate: gate.New(anyone{}, nil)})
 	if err != nil {
 		t.Fatal(err)
 	}

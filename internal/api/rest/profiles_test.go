@@ -11,6 +11,7 @@ import (
 	"github.com/hypersdk/hypersdk/client"
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/auth"
+	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/profile"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/store"
@@ -169,7 +170,7 @@ func second[T any](_ T, err error) error { return err }
 // The rights: reading and writing profiles are permissions of their own.
 func TestProfilePermissions(t *testing.T) {
 	w := newWorld(t, func(d *rest.Deps, _ *http.Server) {
-		d.Auth = auth.NewKey(digest(key), tenant.NewPrincipal(tenant.Default, "reader", tenant.ProfileRead))
+		d.Gate = gate.New(auth.NewKey(digest(key), tenant.NewPrincipal(tenant.Default, "reader", tenant.ProfileRead)), nil)
 	})
 	if got := w.call("GET", "/profiles", ""); got.status != http.StatusOK {
 		t.Errorf("%+v", got)

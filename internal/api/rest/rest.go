@@ -11,9 +11,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/service"
-	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
 // Deps are the parts that the door needs. All but Metrics, Observe, Health
@@ -22,18 +22,20 @@ type Deps struct {
 	Service   *service.Service
 	Retention *service.Retention // nil: no such route
 	Inventory Inventory
-	Auth      Authenticator
+	Gate      *gate.Gate
 	Health    map[string]HealthCheck // by name, as GET /health shows it
 	Metrics   http.Handler           // answers GET /metrics; nil: no such route
 	Observe   Observer               // nil: nobody looks
+	Doors     []Door
 	Log       *slog.Logger
 	Version   string
 }
 
-// Authenticator tells who calls. Kinds: Unauthenticated, Denied; any other kind
-// is a failure of the door, not of the caller. It must not read the body.
-type Authenticator interface {
-	Authenticate(r *http.Request) (tenant.Principal, error)
+// Door is a way in beside the operations, on the same port: it asks the gate by
+// itself. Pattern is http.ServeMux's.
+type Door struct {
+	Pattern string
+	Handler http.Handler
 }
 
 // Inventory lists the VMs of the configured providers. The empty provider name
@@ -98,6 +100,9 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	}
 	if err := a.routeDocument(); err != nil {
 		return nil, err
+	}
+	for _, door := range d.Doors {
+		a.mux.Handle(door.Pattern, door.Handler)
 	}
 	a.chain = a.middleware()
 	return a, nil

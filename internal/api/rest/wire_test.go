@@ -28,6 +28,7 @@ var wire = map[string]reflect.Type{
 	"VM": reflect.TypeFor[client.VM](), "Disk": reflect.TypeFor[client.Disk](), "NIC": reflect.TypeFor[client.NIC](), "Blocker": reflect.TypeFor[client.Blocker](),
 	"ScheduleSpec": reflect.TypeFor[client.ScheduleSpec](), "Schedule": reflect.TypeFor[client.Schedule](), "ScheduleRun": reflect.TypeFor[client.ScheduleRun](),
 	"RetentionReport": reflect.TypeFor[client.RetentionReport](), "RetainedArtifact": reflect.TypeFor[client.RetainedArtifact](),
+	"EventOrigin": reflect.TypeFor[client.Origin](),
 	"APIKey": reflect.TypeFor[client.APIKey](), "KeyRequest": reflect.TypeFor[client.KeyRequest](), "NewKey": reflect.TypeFor[client.NewKey](),
 	"Tenant": reflect.TypeFor[client.Tenant](), "TenantChange": reflect.TypeFor[client.TenantChange](), "CreateTenantInputBody": reflect.TypeFor[client.TenantRequest](),
 	"UsageReport": reflect.TypeFor[client.UsageReport](), "UsageMonth": reflect.TypeFor[client.UsageMonth](),
