@@ -29,7 +29,7 @@ var wire = map[string]reflect.Type{
 	"ScheduleSpec": reflect.TypeFor[client.ScheduleSpec](), "Schedule": reflect.TypeFor[client.Schedule](), "ScheduleRun": reflect.TypeFor[client.ScheduleRun](),
 	"RetentionReport": reflect.TypeFor[client.RetentionReport](), "RetainedArtifact": reflect.TypeFor[client.RetainedArtifact](),
 	"EventOrigin": reflect.TypeFor[client.Origin](),
-	"APIKey": reflect.TypeFor[client.APIKey](), "KeyRequest": reflect.TypeFor[client.KeyRequest](), "NewKey": reflect.TypeFor[client.NewKey](),
+	"APIKey":      reflect.TypeFor[client.APIKey](), "KeyRequest": reflect.TypeFor[client.KeyRequest](), "NewKey": reflect.TypeFor[client.NewKey](),
 	"Tenant": reflect.TypeFor[client.Tenant](), "TenantChange": reflect.TypeFor[client.TenantChange](), "CreateTenantInputBody": reflect.TypeFor[client.TenantRequest](),
 	"UsageReport": reflect.TypeFor[client.UsageReport](), "UsageMonth": reflect.TypeFor[client.UsageMonth](),
 	"Profile": reflect.TypeFor[client.Profile](), "Rendered": reflect.TypeFor[client.Rendered](),
