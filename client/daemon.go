@@ -36,3 +36,9 @@ func (c *Client) Health(ctx context.Context) (Health, error) {
 	q.also = http.StatusServiceUnavailable
 	return out, c.do(ctx, q)
 }
+
+// Metrics returns the daemon's metrics in the text format of Prometheus.
+func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
+	var out []byte
+	return out, c.do(ctx, get("/metrics", nil, &out))
+}

@@ -27,6 +27,7 @@ type house struct {
 	workers  int
 	store    string   // URL of a PostgreSQL database; empty: SQLite
 	roots    []string // further roots of outputs
+	extra    string   // more of the configuration
 }
 
 // leaseTimeout is how long a lease without a client lives where clients are
@@ -72,6 +73,7 @@ func (h *house) settle() {
 	if h.store != "" {
 		fmt.Fprintf(&b, "store: %q\n", h.store)
 	}
+	b.WriteString(h.extra)
 	write(h.T, h.config, b.String())
 }
 
