@@ -14,7 +14,6 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 	"connectrpc.com/connect/v2/connectproto"
 
-	hypervisordv1 "github.com/hypersdk/hypersdk/api/gen/hypervisord/v1"
 	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -68,7 +67,7 @@ func New(ctx context.Context, deps Deps) *Door {
 		deps: deps, server: connect.NewServer(), mux: http.NewServeMux(), methods: map[string]method{}, started: time.Now(),
 		stopping: ctx, recheck: recheck, refusals: connecthttp.NewErrorWriter(),
 	}
-	d.health = health{ready: deps.Ready}
+	d.health.ready, d.health.every = deps.Ready, healthEvery
 	d.routeJobs()
 	d.routeStreams()
 	d.routeProfiles()
@@ -94,7 +93,7 @@ const compressFrom = 4 << 10
 // and metrics name it, and one for each service, for methods that it has not.
 func (d *Door) Patterns() []string {
 	patterns := []string{
-		"POST /" + hypervisordv1.HypervisordService + "/", "POST /" + healthService + "/",
+		"POST /" + string(schema.FullName()) + "/", "POST /" + healthService + "/",
 	}
 	for spec := range d.server.Specs() {
 		patterns = append(patterns, "POST "+spec.Procedure)

@@ -76,7 +76,7 @@ func (d *Door) refuse(ctx context.Context, requestID string, err error) *connect
 	status := connect.NewError(code, e.Msg)
 	for _, m := range details {
 		if detail, err := connectproto.NewErrorDetail(m); err == nil {
-			status = status.WithDetails(detail)
+			status = status.WithDetail(detail)
 		}
 	}
 	return status
