@@ -50,11 +50,14 @@ type world struct {
 	url     string
 	inv     *inventory
 	stop    context.CancelFunc // what a shutdown does
+	door    *grpc.Door
 	healthy atomic.Bool
 }
 
 // setup changes what a world is made of.
-type setup func(d *grpc.Deps, s *http.Server)
+type setup func(d *deps, s *http.Server)
+
+type deps = grpc.Deps
 
 func newWorld(t *testing.T, change ...setup) *world {
 	t.Helper()
@@ -73,19 +76,20 @@ func newWorld(t *testing.T, change ...setup) *world {
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
 	var api *rest.API
-	deps := grpc.Deps{
+	d := grpc.Deps{
 		Service: w.svc, Inventory: w.inv, Gate: g, Log: log, Version: "v0.0.0-test",
 		Ready: func(ctx context.Context) bool { return api.Ready(ctx) },
 	}
 	for _, c := range change {
-		c(&deps, server)
+		c(&d, server)
 	}
-	door := grpc.New(ctx, deps)
+	door := grpc.New(ctx, d)
+	w.door = door
 	var doors []rest.Door
 	for _, p := range door.Patterns() {
 		doors = append(doors, rest.Door{Pattern: p, Handler: door})
 	}
-	api, err = rest.New(ctx, rest.Deps{Service: w.svc, Inventory: w.inv, Gate: deps.Gate, Log: log, Doors: doors, Health: map[string]rest.HealthCheck{
+	api, err = rest.New(ctx, rest.Deps{Service: w.svc, Inventory: w.inv, Gate: d.Gate, Log: log, Doors: doors, Health: map[string]rest.HealthCheck{
 		"database": func(context.Context) rest.Check {
 			if w.healthy.Load() {
 				return rest.Check{Status: rest.Healthy}

@@ -1543,6 +1543,7 @@ type EventData struct {
 	NotBefore     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
 	Error         *Failure               `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
 	Priority      string                 `protobuf:"bytes,10,opt,name=priority,proto3" json:"priority,omitempty"` // the new one, where it changed
+	Origin        *EventOrigin           `protobuf:"bytes,11,opt,name=origin,proto3" json:"origin,omitempty"`     // where the actor called from; absent: it is the daemon itself
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1647,6 +1648,82 @@ func (x *EventData) GetPriority() string {
 	return ""
 }
 
+func (x *EventData) GetOrigin() *EventOrigin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+// EventOrigin tells where a call came from.
+type EventOrigin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ip            string                 `protobuf:"bytes,1,opt,name=ip,proto3" json:"ip,omitempty"`                                // the client's address
+	Door          string                 `protobuf:"bytes,2,opt,name=door,proto3" json:"door,omitempty"`                            // rest, graphql, grpc or ws
+	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // as the log and the answer have it
+	Traceparent   string                 `protobuf:"bytes,4,opt,name=traceparent,proto3" json:"traceparent,omitempty"`              // W3C Trace Context
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventOrigin) Reset() {
+	*x = EventOrigin{}
+	mi := &file_hypervisord_v1_job_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventOrigin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventOrigin) ProtoMessage() {}
+
+func (x *EventOrigin) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisord_v1_job_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventOrigin.ProtoReflect.Descriptor instead.
+func (*EventOrigin) Descriptor() ([]byte, []int) {
+	return file_hypervisord_v1_job_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *EventOrigin) GetIp() string {
+	if x != nil {
+		return x.Ip
+	}
+	return ""
+}
+
+func (x *EventOrigin) GetDoor() string {
+	if x != nil {
+		return x.Door
+	}
+	return ""
+}
+
+func (x *EventOrigin) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *EventOrigin) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
+	}
+	return ""
+}
+
 // Event is one appended fact.
 type Event struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1663,7 +1740,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_hypervisord_v1_job_proto_msgTypes[11]
+	mi := &file_hypervisord_v1_job_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +1752,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_job_proto_msgTypes[11]
+	mi := &file_hypervisord_v1_job_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +1765,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_job_proto_rawDescGZIP(), []int{11}
+	return file_hypervisord_v1_job_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Event) GetSeq() int64 {
@@ -1939,7 +2016,7 @@ const file_hypervisord_v1_job_proto_rawDesc = "" +
 	"\tartifacts\x18\x12 \x03(\v2\x18.hypervisord.v1.ArtifactR\tartifacts\x12/\n" +
 	"\x05steps\x18\x13 \x03(\v2\x19.hypervisord.v1.StepStateR\x05steps\x12\x18\n" +
 	"\areceipt\x18\x14 \x01(\fR\areceipt\x12L\n" +
-	"\x14artifacts_removed_at\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\x12artifactsRemovedAt\"\xb1\x02\n" +
+	"\x14artifacts_removed_at\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\x12artifactsRemovedAt\"\xe6\x02\n" +
 	"\tEventData\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x12\n" +
@@ -1952,7 +2029,14 @@ const file_hypervisord_v1_job_proto_rawDesc = "" +
 	"not_before\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x12-\n" +
 	"\x05error\x18\t \x01(\v2\x17.hypervisord.v1.FailureR\x05error\x12\x1a\n" +
 	"\bpriority\x18\n" +
-	" \x01(\tR\bpriority\"\xd1\x01\n" +
+	" \x01(\tR\bpriority\x123\n" +
+	"\x06origin\x18\v \x01(\v2\x1b.hypervisord.v1.EventOriginR\x06origin\"r\n" +
+	"\vEventOrigin\x12\x0e\n" +
+	"\x02ip\x18\x01 \x01(\tR\x02ip\x12\x12\n" +
+	"\x04door\x18\x02 \x01(\tR\x04door\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12 \n" +
+	"\vtraceparent\x18\x04 \x01(\tR\vtraceparent\"\xd1\x01\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12\x15\n" +
 	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x16\n" +
@@ -1974,7 +2058,7 @@ func file_hypervisord_v1_job_proto_rawDescGZIP() []byte {
 	return file_hypervisord_v1_job_proto_rawDescData
 }
 
-var file_hypervisord_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_hypervisord_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_hypervisord_v1_job_proto_goTypes = []any{
 	(*RetryPolicy)(nil),           // 0: hypervisord.v1.RetryPolicy
 	(*Step)(nil),                  // 1: hypervisord.v1.Step
@@ -1987,46 +2071,48 @@ var file_hypervisord_v1_job_proto_goTypes = []any{
 	(*StepState)(nil),             // 8: hypervisord.v1.StepState
 	(*Job)(nil),                   // 9: hypervisord.v1.Job
 	(*EventData)(nil),             // 10: hypervisord.v1.EventData
-	(*Event)(nil),                 // 11: hypervisord.v1.Event
-	nil,                           // 12: hypervisord.v1.JobSpec.LabelsEntry
-	nil,                           // 13: hypervisord.v1.JobRequest.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*EventOrigin)(nil),           // 11: hypervisord.v1.EventOrigin
+	(*Event)(nil),                 // 12: hypervisord.v1.Event
+	nil,                           // 13: hypervisord.v1.JobSpec.LabelsEntry
+	nil,                           // 14: hypervisord.v1.JobRequest.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
 }
 var file_hypervisord_v1_job_proto_depIdxs = []int32{
 	0,  // 0: hypervisord.v1.Step.retry:type_name -> hypervisord.v1.RetryPolicy
-	14, // 1: hypervisord.v1.JobSpec.not_before:type_name -> google.protobuf.Timestamp
-	12, // 2: hypervisord.v1.JobSpec.labels:type_name -> hypervisord.v1.JobSpec.LabelsEntry
+	15, // 1: hypervisord.v1.JobSpec.not_before:type_name -> google.protobuf.Timestamp
+	13, // 2: hypervisord.v1.JobSpec.labels:type_name -> hypervisord.v1.JobSpec.LabelsEntry
 	1,  // 3: hypervisord.v1.JobSpec.jobs:type_name -> hypervisord.v1.Step
 	1,  // 4: hypervisord.v1.JobSpec.finally:type_name -> hypervisord.v1.Step
-	14, // 5: hypervisord.v1.JobRequest.not_before:type_name -> google.protobuf.Timestamp
-	13, // 6: hypervisord.v1.JobRequest.labels:type_name -> hypervisord.v1.JobRequest.LabelsEntry
+	15, // 5: hypervisord.v1.JobRequest.not_before:type_name -> google.protobuf.Timestamp
+	14, // 6: hypervisord.v1.JobRequest.labels:type_name -> hypervisord.v1.JobRequest.LabelsEntry
 	1,  // 7: hypervisord.v1.JobRequest.jobs:type_name -> hypervisord.v1.Step
 	1,  // 8: hypervisord.v1.JobRequest.finally:type_name -> hypervisord.v1.Step
 	6,  // 9: hypervisord.v1.Progress.disks:type_name -> hypervisord.v1.DiskProgress
-	14, // 10: hypervisord.v1.Progress.updated_at:type_name -> google.protobuf.Timestamp
-	14, // 11: hypervisord.v1.StepState.started_at:type_name -> google.protobuf.Timestamp
-	14, // 12: hypervisord.v1.StepState.finished_at:type_name -> google.protobuf.Timestamp
+	15, // 10: hypervisord.v1.Progress.updated_at:type_name -> google.protobuf.Timestamp
+	15, // 11: hypervisord.v1.StepState.started_at:type_name -> google.protobuf.Timestamp
+	15, // 12: hypervisord.v1.StepState.finished_at:type_name -> google.protobuf.Timestamp
 	4,  // 13: hypervisord.v1.StepState.error:type_name -> hypervisord.v1.Failure
 	5,  // 14: hypervisord.v1.StepState.artifacts:type_name -> hypervisord.v1.Artifact
 	2,  // 15: hypervisord.v1.Job.spec:type_name -> hypervisord.v1.JobSpec
-	14, // 16: hypervisord.v1.Job.submitted_at:type_name -> google.protobuf.Timestamp
-	14, // 17: hypervisord.v1.Job.started_at:type_name -> google.protobuf.Timestamp
-	14, // 18: hypervisord.v1.Job.finished_at:type_name -> google.protobuf.Timestamp
-	14, // 19: hypervisord.v1.Job.not_before:type_name -> google.protobuf.Timestamp
+	15, // 16: hypervisord.v1.Job.submitted_at:type_name -> google.protobuf.Timestamp
+	15, // 17: hypervisord.v1.Job.started_at:type_name -> google.protobuf.Timestamp
+	15, // 18: hypervisord.v1.Job.finished_at:type_name -> google.protobuf.Timestamp
+	15, // 19: hypervisord.v1.Job.not_before:type_name -> google.protobuf.Timestamp
 	7,  // 20: hypervisord.v1.Job.progress:type_name -> hypervisord.v1.Progress
 	4,  // 21: hypervisord.v1.Job.error:type_name -> hypervisord.v1.Failure
 	5,  // 22: hypervisord.v1.Job.artifacts:type_name -> hypervisord.v1.Artifact
 	8,  // 23: hypervisord.v1.Job.steps:type_name -> hypervisord.v1.StepState
-	14, // 24: hypervisord.v1.Job.artifacts_removed_at:type_name -> google.protobuf.Timestamp
-	14, // 25: hypervisord.v1.EventData.not_before:type_name -> google.protobuf.Timestamp
+	15, // 24: hypervisord.v1.Job.artifacts_removed_at:type_name -> google.protobuf.Timestamp
+	15, // 25: hypervisord.v1.EventData.not_before:type_name -> google.protobuf.Timestamp
 	4,  // 26: hypervisord.v1.EventData.error:type_name -> hypervisord.v1.Failure
-	14, // 27: hypervisord.v1.Event.time:type_name -> google.protobuf.Timestamp
-	10, // 28: hypervisord.v1.Event.data:type_name -> hypervisord.v1.EventData
-	29, // [29:29] is the sub-list for method output_type
-	29, // [29:29] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	11, // 27: hypervisord.v1.EventData.origin:type_name -> hypervisord.v1.EventOrigin
+	15, // 28: hypervisord.v1.Event.time:type_name -> google.protobuf.Timestamp
+	10, // 29: hypervisord.v1.Event.data:type_name -> hypervisord.v1.EventData
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_hypervisord_v1_job_proto_init() }
@@ -2043,7 +2129,7 @@ func file_hypervisord_v1_job_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisord_v1_job_proto_rawDesc), len(file_hypervisord_v1_job_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
