@@ -10,6 +10,7 @@ GOLANGCI  := $(TOOLS)/golangci-lint
 DEADCODE  := $(TOOLS)/deadcode
 GOVC      := $(TOOLS)/govc
 VERSITYGW := $(TOOLS)/versitygw
+BUF       := $(TOOLS)/node_modules/.bin/buf
 export PATH := $(TOOLS):$(PATH):/usr/sbin:/sbin
 
 # Pinned: `latest` means different things on different module proxies.
@@ -17,6 +18,7 @@ GOLANGCI_VERSION := v2.15.0
 DEADCODE_VERSION := v0.52.0
 GOVC_VERSION     := v0.39.0
 VERSITYGW_VERSION := v1.8.0
+BUF_VERSION       := 1.75.0
 
 DEMO_TOOLS  := qemu-img qemu-system-x86_64
 TEST_TOOLS  := $(DEMO_TOOLS) gcc strace mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres
@@ -76,6 +78,12 @@ chaos: build ## Long: 200 kills, exact crash points, power cuts (as root)
 crash: build ## Long: the engine is killed 200 times while 16 clients submit 10,000 jobs
 	CHAOS=long $(GO) test -count=1 -timeout 60m -v -tags e2e -run TestCrashEngine ./e2e/...
 
+.PHONY: proto
+proto: $(BUF) ## Lint api/proto and generate api/gen from it; a test holds them together
+	$(GO) build -o $(TOOLS)/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go
+	$(BUF) lint
+	$(BUF) generate
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf $(BIN) .cache
@@ -88,3 +96,5 @@ $(GOVC):
 	GOBIN=$(TOOLS) $(GO) install github.com/vmware/govmomi/govc@$(GOVC_VERSION)
 $(VERSITYGW):
 	GOBIN=$(TOOLS) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
+$(BUF):
+	npm install --prefix $(TOOLS) --no-audit --no-fund --ignore-scripts @bufbuild/buf@$(BUF_VERSION)

@@ -113,9 +113,12 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	}
 	doors, stopping := context.WithCancel(context.WithoutCancel(ctx))
 	d.stopping = stopping
-	api, err := rest.New(doors, rest.Deps{
-		Service: d.engine.Service, Retention: d.engine.retention, Inventory: d.engine, Gate: gate.New(authenticator, nil), Health: d.health(),
+	var api *rest.API
+	entrance := gate.New(authenticator, nil)
+	api, err = rest.New(doors, rest.Deps{
+		Service: d.engine.Service, Retention: d.engine.retention, Inventory: d.engine, Gate: entrance, Health: d.health(),
 		Metrics: metrics.Handler(), Observe: metrics.Request, Log: d.log, Version: version.String(),
+		Doors: d.grpc(doors, entrance, func(ctx context.Context) bool { return api.Ready(ctx) }),
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,9 @@
+package grpc
+
+import "time"
+
+// SetIntervals makes the door look more often: at the credential of a stream, and at
+// the state of the daemon.
+func (d *Door) SetIntervals(recheck, health time.Duration) {
+	d.recheck, d.health.every = recheck, health
+}

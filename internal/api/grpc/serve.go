@@ -1,0 +1,122 @@
+package grpc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/gate"
+	"github.com/hypersdk/hypersdk/internal/tenant"
+)
+
+// call is what is known of a call when its message is decoded.
+type call struct {
+	principal tenant.Principal
+	requestID string
+	enter     func() error // asks the gate again
+}
+
+// callKey carries the call over the one hop from ServeHTTP through connect to the
+// method, which gets it as an argument; nothing else looks into the context.
+type callKey struct{}
+
+// ServeHTTP answers one call. The order holds for all: authenticate, charge, read
+// the message, judge it.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m, private := d.methods[r.URL.Path]
+	out := newAnswer(w, m.flow)
+	r = r.WithContext(r.Context()) // the inner mux notes its pattern in its own copy
+	if !private {                  // health, reflection, and what is not there
+		if out.flow = eager; r.URL.Path == watchPath {
+			out.flow = live
+		}
+		d.mux.ServeHTTP(out, r)
+		return
+	}
+	c := &call{requestID: gate.RequestID(r.Context())}
+	if err := d.admit(w, r, m, c); err != nil {
+		_ = d.refusals.Write(out, r, d.refuse(r.Context(), c.requestID, err)) // the client is gone: nobody to tell
+		return
+	}
+	d.mux.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
+}
+
+// admit lets a caller in and reads the body.
+func (d *Door) admit(w http.ResponseWriter, r *http.Request, m method, c *call) (err error) {
+	if c.principal, err = d.deps.Gate.Enter(r, name); err != nil {
+		return err
+	}
+	c.enter = func() error {
+		_, err := d.deps.Gate.Enter(r, name)
+		return err
+	}
+	allowance, err := d.deps.Gate.Charge(r.Context(), c.principal, m.operation)
+	allowance.Set(w.Header())
+	if err != nil {
+		return err
+	}
+	return readBody(w, r)
+}
+
+// envelope is what gRPC puts in front of a message.
+const envelope = 5
+
+// readBody puts the whole body into memory: a slow client holds nothing but its
+// connection. Then the read deadline is lifted, or an HTTP/1 server would take it
+// for a client that hung up.
+func readBody(w http.ResponseWriter, r *http.Request) error {
+	control := http.NewResponseController(w)
+	gone := func(err error) error {
+		return fault.Wrap(err, fault.Cancelled, "HX-API-010", "the connection is gone", "")
+	}
+	if err := control.SetReadDeadline(time.Now().Add(bodyTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return gone(err)
+	}
+	body := http.MaxBytesReader(w, r.Body, maxMessage+envelope)
+	text, err := io.ReadAll(body)
+	var (
+		large *http.MaxBytesError
+		slow  net.Error
+	)
+	switch {
+	case errors.As(err, &large):
+		return errTooLarge(err)
+	case errors.As(err, &slow) && slow.Timeout():
+		return fault.Wrap(err, fault.Timeout, "HX-API-004", "the message did not arrive in time", "send it faster")
+	case err != nil:
+		return gone(err)
+	}
+	if err := control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return gone(err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(text))
+	return nil
+}
+
+func errTooLarge(err error) error {
+	return fault.Wrap(err, fault.Invalid, "HX-GRPC-002", "the message is larger than 1 MiB", "submit in parts")
+}
+
+// receive reads the one message of a call strictly: a field that this version does
+// not know is refused, as an unknown key is elsewhere.
+func receive(s connect.ServerStream, in proto.Message) error {
+	err := s.Receive(in)
+	switch connect.CodeOf(err) {
+	case connect.CodeResourceExhausted:
+		return errTooLarge(err)
+	case connect.CodeInvalidArgument:
+		return fault.Wrap(err, fault.Invalid, "HX-GRPC-001", "the message cannot be decoded", "compare it with the proto files, or ask the reflection service")
+	}
+	if err != nil {
+		return err
+	}
+	return refuseUnknown(in.ProtoReflect())
+}
