@@ -59,6 +59,8 @@ var floors = map[string]int{
 	"internal/store/storetest":              8,
 	"internal/store/pgtest":                 8,
 	"internal/api/rest":                     8,
+	"internal/api/graph":                    8,
+	"internal/api/stream":                   7,
 	"internal/console":                      8,
 	"internal/daemon":                       9,
 	"internal/demo":                         10,
