@@ -61,6 +61,8 @@ var floors = map[string]int{
 	"internal/api/grpc":                     8,
 	"internal/api/rest":                     8,
 	"internal/api/parity":                   9,
+	"internal/api/graph":                    8,
+	"internal/api/stream":                   7,
 	"internal/console":                      8,
 	"internal/daemon":                       9,
 	"internal/demo":                         10,

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/api/rest"
+	"github.com/hypersdk/hypersdk/internal/api/stream"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/gate"
@@ -39,6 +40,7 @@ type Daemon struct {
 	listener net.Listener
 	server   *http.Server
 	stopping context.CancelFunc // tells the doors first
+	streams  *stream.Hall
 }
 
 // New opens the state and the listener. Run must follow, or Close. Kinds:
@@ -113,12 +115,13 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	}
 	doors, stopping := context.WithCancel(context.WithoutCancel(ctx))
 	d.stopping = stopping
+	entry := gate.New(authenticator, nil)
+	d.streams = stream.NewHall(doors, entry)
 	var api *rest.API
-	entrance := gate.New(authenticator, nil)
 	api, err = rest.New(doors, rest.Deps{
-		Service: d.engine.Service, Retention: d.engine.retention, Inventory: d.engine, Gate: entrance, Health: d.health(),
+		Service: d.engine.Service, Retention: d.engine.retention, Inventory: d.engine, Gate: entry, Health: d.health(),
 		Metrics: metrics.Handler(), Observe: metrics.Request, Log: d.log, Version: version.String(),
-		Doors: d.grpc(doors, entrance, func(ctx context.Context) bool { return api.Ready(ctx) }),
+		Doors: append(d.grpc(doors, entry, func(ctx context.Context) bool { return api.Ready(ctx) }), d.graph(entry)),
 	})
 	if err != nil {
 		return err
@@ -184,6 +187,7 @@ func (d *Daemon) shutdown(ctx context.Context) error {
 	if err := d.server.Shutdown(ctx); err != nil {
 		return fmt.Errorf("stop the server: %w", errors.Join(err, d.server.Close()))
 	}
+	d.streams.Wait(ctx) // Shutdown does not wait for WebSockets
 	return nil
 }
 

@@ -147,3 +147,6 @@ func decodeCursor(cursor string) (int64, error) {
 	}
 	return int64(seq), nil
 }
+
+// CursorOf is the cursor of the page that begins after a job of a page.
+func CursorOf(j job.Job) string { return encodeCursor(j.Seq) }

@@ -59,6 +59,8 @@ func (a *API) over(rec *recorder, r *http.Request, id string, took time.Duration
 	}
 	if _, path, ok := strings.Cut(r.Pattern, " "); ok {
 		route = path
+	} else if r.Pattern != "" { // a door takes every method
+		route = r.Pattern
 	}
 	level := slog.LevelInfo
 	if slices.Contains(quiet, route) {

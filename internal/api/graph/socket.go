@@ -1,0 +1,309 @@
+package graph
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/hypersdk/hypersdk/internal/api/stream"
+	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/tenant"
+)
+
+// protocol is the subprotocol, which graphql-ws and Apollo speak.
+const protocol = "graphql-transport-ws"
+
+const (
+	initTime      = 5 * time.Second // until connection_init
+	idleTime      = 5 * time.Minute // without an operation
+	maxOperations = 20              // at once on one connection
+)
+
+// The types of messages.
+const (
+	msgInit      = "connection_init"
+	msgAck       = "connection_ack"
+	msgPing      = "ping"
+	msgPong      = "pong"
+	msgSubscribe = "subscribe"
+	msgNext      = "next"
+	msgError     = "error"
+	msgComplete  = "complete"
+)
+
+type message struct {
+	ID      string          `json:"id,omitempty"`
+	Type    string          `json:"type"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+// answerMessage is a message whose payload is made here.
+type answerMessage struct {
+	ID      string `json:"id,omitempty"`
+	Type    string `json:"type"`
+	Payload any    `json:"payload,omitempty"`
+}
+
+// serveSocket carries one connection. A client that can set headers is
+// authenticated before it is let in, a page by what connection_init holds.
+func (g *Door) serveSocket(w http.ResponseWriter, r *http.Request) {
+	if err := stream.SameOrigin(r); err != nil {
+		g.refuse(w, r, err)
+		return
+	}
+	c := &connection{door: g, request: r.Clone(r.Context()), active: make(map[string]context.CancelFunc)}
+	if stream.HasCredential(r) {
+		if err := c.enter(); err != nil {
+			g.refuse(w, r, err)
+			return
+		}
+		defer c.leave()
+	}
+	socket, err := stream.Open(w, r, protocol)
+	if err != nil {
+		return // it is answered
+	}
+	c.socket = socket
+	code, reason := stream.CodeSubprotocol, "the subprotocol is "+protocol
+	if socket.Subprotocol() == protocol {
+		code, reason = c.serve(r.Context())
+	}
+	socket.Close(code, reason)
+}
+
+// connection is one WebSocket.
+type connection struct {
+	door      *Door
+	request   *http.Request // with the credential, wherever it came from
+	socket    *stream.Socket
+	principal tenant.Principal
+	leave     func()
+
+	mu     sync.Mutex
+	active map[string]context.CancelFunc // by the operation's id
+	idle   *time.Timer
+	work   sync.WaitGroup
+}
+
+// enter authenticates and counts the connection.
+func (c *connection) enter() (err error) {
+	if c.principal, err = c.door.deps.Gate.Enter(c.request, door); err != nil {
+		return err
+	}
+	c.leave, err = c.door.deps.Hall.Admit(c.principal)
+	return err
+}
+
+// serve returns how the connection is to be closed. Nothing of it runs then.
+func (c *connection) serve(ctx context.Context) (code int, reason string) {
+	if err := c.init(ctx); err != nil {
+		return stream.CodeOf(err)
+	}
+	defer c.leave()
+	ctx, stop := c.door.deps.Hall.Guard(ctx, c.request, door)
+	defer stop()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer c.work.Wait()
+	defer cancel(nil)
+	c.idle = time.AfterFunc(idleTime, func() { cancel(errIdle) })
+	defer c.idle.Stop()
+	c.work.Go(func() {
+		if c.socket.KeepAlive(ctx) != nil {
+			cancel(errSilent)
+		}
+	})
+	closed := make(chan struct{})
+	detach := context.AfterFunc(ctx, func() { // ends the reading below
+		defer close(closed)
+		c.socket.Close(closing(ctx))
+	})
+	defer func() {
+		if !detach() {
+			<-closed
+		}
+	}()
+	for {
+		var m message
+		err := c.socket.Read(ctx, &m)
+		if err == nil {
+			err = c.handle(ctx, &m)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return closing(ctx)
+		case err != nil:
+			return closeOf(err)
+		}
+	}
+}
+
+// closure is an end that has a code of its own.
+type closure struct {
+	code   int
+	reason string
+}
+
+// Error returns the reason.
+func (c *closure) Error() string { return c.reason }
+
+var (
+	errIdle   = &closure{stream.CodeDone, "nothing was asked for"}
+	errSilent = &closure{stream.CodePolicy, "a ping was not answered"}
+	errTwice  = &closure{stream.CodeExhausted, "Too many initialisation requests"}
+	errLate   = &closure{stream.CodeInitTimeout, "Connection initialisation timeout"}
+)
+
+func closing(ctx context.Context) (int, string) { return closeOf(context.Cause(ctx)) }
+
+func closeOf(err error) (int, string) {
+	if own, ok := err.(*closure); ok { //nolint:errorlint // never wrapped
+		return own.code, own.reason
+	}
+	return stream.CodeOf(err)
+}
+
+// init waits for connection_init and answers it.
+func (c *connection) init(ctx context.Context) error {
+	late := time.AfterFunc(initTime, func() { c.socket.Close(errLate.code, errLate.reason) })
+	defer late.Stop()
+	var m message
+	if err := c.socket.Read(ctx, &m); err != nil {
+		return err
+	}
+	if m.Type != msgInit {
+		return fault.New(fault.Unauthenticated, "HX-GQL-009", "Unauthorized", "send connection_init first")
+	}
+	if c.leave == nil {
+		if err := c.credential(m.Payload); err != nil {
+			return err
+		}
+		if err := c.enter(); err != nil {
+			return err
+		}
+	}
+	return c.socket.Write(ctx, answerMessage{Type: msgAck})
+}
+
+// credential takes the key of a page, which cannot set headers.
+func (c *connection) credential(payload json.RawMessage) error {
+	var in struct {
+		Authorization string `json:"Authorization"`
+		APIKey        string `json:"apiKey"`
+	}
+	if len(payload) > 0 && json.Unmarshal(payload, &in) != nil {
+		return fault.New(fault.Invalid, "HX-GQL-010", "the payload of connection_init is not an object of texts", "send apiKey in it")
+	}
+	switch {
+	case in.APIKey != "":
+		c.request.Header.Set("X-Api-Key", in.APIKey)
+	case in.Authorization != "":
+		c.request.Header.Set("Authorization", in.Authorization)
+	}
+	return nil
+}
+
+// handle does what a message asks for. An error ends the connection.
+func (c *connection) handle(ctx context.Context, m *message) error {
+	switch m.Type {
+	case msgSubscribe:
+		return c.subscribe(ctx, m)
+	case msgComplete:
+		c.stop(m.ID)
+		return nil
+	case msgPing:
+		return c.socket.Write(ctx, message{Type: msgPong, Payload: m.Payload})
+	case msgPong:
+		return nil
+	case msgInit:
+		return errTwice
+	}
+	return fault.New(fault.Invalid, "HX-GQL-011", "there is no such message", "speak "+protocol)
+}
+
+// subscribe starts an operation.
+func (c *connection) subscribe(ctx context.Context, m *message) error {
+	params, err := decode(m.Payload)
+	if err != nil || m.ID == "" {
+		return fault.New(fault.Invalid, "HX-GQL-012", "subscribe needs an id and a payload with a query", "correct it")
+	}
+	ctx, cancel := context.WithCancel(withCall(ctx, &call{principal: c.principal}))
+	if err := c.begin(m.ID, cancel); err != nil {
+		cancel()
+		return err
+	}
+	c.work.Go(func() {
+		defer c.end(m.ID, cancel)
+		c.operate(ctx, m.ID, params)
+	})
+	return nil
+}
+
+// begin notes the operation.
+func (c *connection) begin(id string, cancel context.CancelFunc) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.active[id] != nil:
+		return &closure{stream.CodeDuplicate, "Subscriber for " + id + " already exists"}
+	case len(c.active) >= maxOperations:
+		return fault.New(fault.Exhausted, "HX-GQL-013", "too many operations at once", "complete some")
+	}
+	c.active[id] = cancel
+	c.idle.Stop()
+	return nil
+}
+
+func (c *connection) end(id string, cancel context.CancelFunc) {
+	cancel()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.active, id)
+	if len(c.active) == 0 {
+		c.idle.Reset(idleTime)
+	}
+}
+
+// operate sends what an operation answers. A client that does not read is closed.
+func (c *connection) operate(ctx context.Context, id string, params *graphql.RawParams) {
+	g := c.door
+	op, failed := g.exec.CreateOperationContext(ctx, params)
+	if failed != nil {
+		response := g.exec.DispatchError(graphql.WithOperationContext(ctx, op), failed)
+		c.send(ctx, answerMessage{ID: id, Type: msgError, Payload: response.Errors})
+		return
+	}
+	answers := g.run(ctx, op)
+	for response := range answers {
+		if response.Data == nil && len(response.Errors) > 0 { // nothing was executed, or the stream failed
+			c.send(ctx, answerMessage{ID: id, Type: msgError, Payload: gqlerror.List(response.Errors)})
+			c.stop(id)
+			for range answers { // until it is closed
+			}
+			return
+		}
+		c.send(ctx, answerMessage{ID: id, Type: msgNext, Payload: response})
+	}
+	if ctx.Err() == nil {
+		c.send(ctx, answerMessage{ID: id, Type: msgComplete})
+	}
+}
+
+// stop ends an operation.
+func (c *connection) stop(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cancel := c.active[id]; cancel != nil {
+		cancel()
+	}
+}
+
+func (c *connection) send(ctx context.Context, m answerMessage) {
+	if ctx.Err() == nil {
+		_ = c.socket.Write(ctx, m) // an error closes the connection, and the reader notices
+	}
+}
