@@ -131,6 +131,7 @@ type DiskProgress struct {
 // Event is a fact about a job. Seq ascends.
 type Event struct {
 	Seq    int64     `json:"seq"`
+	Pos    int64     `json:"pos,omitempty"` // place in the log of all events; 0: none yet
 	JobID  string    `json:"job_id"`
 	Tenant string    `json:"tenant"`
 	Kind   string    `json:"kind"` // job.submitted, job.started, job.completed, …

@@ -75,6 +75,7 @@ type Engine struct {
 	objects    *s3.Store // nil: none
 	key        ed25519.PrivateKey
 	limits     *limit.Tree
+	log        *slog.Logger
 }
 
 // NewEngine opens the state directory and puts the parts together. Nothing runs
@@ -101,7 +102,7 @@ func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{store: st, providers: c.Providers, objects: c.Steps.S3, key: key, limits: limit.NewTree(c.Bandwidth)}
+	e := &Engine{store: st, providers: c.Providers, objects: c.Steps.S3, key: key, limits: limit.NewTree(c.Bandwidth), log: c.Log}
 	export := &step.Export{
 		Providers: c.Providers, Outputs: outputs(c.Roots), Key: key,
 		Tool: "hypervisord " + version.String(), Log: c.Log,
@@ -130,6 +131,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { return e.dispatcher.Run(ctx) })
 	g.Go(func() error { return e.janitor.Run(ctx) })
 	g.Go(func() error { return e.scheduler.Run(ctx) })
+	g.Go(func() error { return e.store.RunSequencer(ctx, e.log) })
 	g.Go(func() error { return e.retention.Run(ctx) })
 	if e.autoscaler != nil {
 		g.Go(func() error { return e.autoscaler.Run(ctx) })

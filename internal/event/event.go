@@ -47,11 +47,13 @@ const (
 	KeyRevoked     Kind = "key.revoked"
 )
 
-// Event is one appended fact. Seq ascends in commit order: over the whole log, or,
-// where several nodes write it (PostgreSQL), over the events of each job.
+// Event is one appended fact. Seq ascends over the events of each job. Pos is its
+// place in the log, which ascends in commit order over all of them; it is given
+// shortly after the commit.
 type Event struct {
 	Seq    int64     `json:"seq"`
-	JobID  string    `json:"job_id"` // empty: it is about no job
+	Pos    int64     `json:"pos,omitempty" doc:"Place in the log"` // 0: none yet
+	JobID  string    `json:"job_id"`                               // empty: it is about no job
 	Tenant string    `json:"tenant"`
 	Kind   Kind      `json:"kind"`
 	Actor  string    `json:"actor"` // a principal's name, or node:<name>

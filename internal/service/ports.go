@@ -36,6 +36,11 @@ type Reader interface {
 	Count(ctx context.Context, q Query, limit int64) (int64, error)
 	// Events returns the events of a job with Seq > after, in order.
 	Events(ctx context.Context, jobID string, after int64, limit int) ([]event.Event, error)
+	// Log returns the events with Pos > after, in order. What has no place yet
+	// comes later.
+	Log(ctx context.Context, after int64, limit int) ([]event.Event, error)
+	// LogSize is the highest Pos of all tenants: to begin at the end.
+	LogSize(ctx context.Context) (int64, error)
 	// Explain tells why a job waits, if so many workers are free. Kind NotFound.
 	Explain(ctx context.Context, id string, free int) (Waits, error)
 	// Backlog counts the jobs by state and tells since when the oldest job that

@@ -78,7 +78,7 @@ func (r *reader) Count(ctx context.Context, q service.Query, limit int64) (n int
 
 // Events implements service.Reader.
 func (r *reader) Events(ctx context.Context, jobID string, after int64, limit int) ([]event.Event, error) {
-	rows, err := r.s.read.QueryContext(ctx, `SELECT seq, job_id, tenant, kind, actor, at, data FROM events
+	rows, err := r.s.read.QueryContext(ctx, `SELECT `+eventColumns+` FROM events
 		WHERE job_id = $1 AND tenant = $2 AND seq > $3 ORDER BY seq LIMIT $4`, jobID, r.tenant, after, limit)
 	events, err := scanAll(rows, err, scanEvent)
 	return events, classify(err)
@@ -89,7 +89,7 @@ func scanEvent(rows *sql.Rows) (e event.Event, err error) {
 		at   int64
 		data []byte
 	)
-	if err := rows.Scan(&e.Seq, &e.JobID, &e.Tenant, &e.Kind, &e.Actor, &at, &data); err != nil {
+	if err := rows.Scan(&e.Seq, &e.JobID, &e.Tenant, &e.Kind, &e.Actor, &at, &data, &e.Pos); err != nil {
 		return e, err
 	}
 	e.Time = time.UnixMicro(at).UTC()

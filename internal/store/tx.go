@@ -113,7 +113,7 @@ func (t *tx) append(e event.Event) error {
 	}
 	_, err = t.exec(`INSERT INTO events (job_id, tenant, kind, actor, at, data) VALUES ($1, $2, $3, $4, $5, $6)`,
 		e.JobID, e.Tenant, string(e.Kind), e.Actor, e.Time.UnixMicro(), data)
-	t.touch(event.JobTopic(e.JobID))
+	t.touch(event.JobTopic(e.JobID), event.Appended)
 	return err
 }
 

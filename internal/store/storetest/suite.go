@@ -28,6 +28,7 @@ type Store interface {
 	node.Registry
 	service.Nodes
 	auth.Keys
+	Sequence(ctx context.Context, limit int) (int64, error)
 	Bandwidth(ctx context.Context, jobID string) (own, ofTenant limit.Plan, err error)
 }
 
@@ -84,6 +85,8 @@ func Run(t *testing.T, open Open) {
 		{"the ledger", testLedger},
 		{"the steps of a workflow", testSteps},
 		{"one event for each change", testEvents},
+		{"places in the log", testLog},
+		{"a reader of the log misses nothing", testLogOrder},
 		{"queries", testQueries},
 		{"pages", testPages},
 		{"idempotency keys", testKeys},
