@@ -130,27 +130,52 @@ func kindOfGo(t reflect.Type) string {
 	}
 }
 
-// What a message carries is what it was made of: every field of every noun, filled.
+// What a message carries is what it was made of: every field of every noun, filled;
+// and a pointer to nothing much is not no pointer.
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, b := range bridged {
-		want := reflect.New(reflect.TypeOf(b.noun))
-		fill(want.Elem(), 1)
-		m := toPB(want.Interface(), b.message)
-		wire, err := proto.Marshal(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back := m.ProtoReflect().New().Interface()
-		if err := proto.Unmarshal(wire, back); err != nil {
-			t.Fatal(err)
-		}
-		got := reflect.New(reflect.TypeOf(b.noun))
-		if err := fromPB(back, got.Interface()); err != nil {
-			t.Fatal(err)
-		}
-		if !reflect.DeepEqual(got.Interface(), want.Interface()) {
-			t.Errorf("%T: got %+v, want %+v", b.noun, got.Elem(), want.Elem())
+		full, empty := reflect.New(reflect.TypeOf(b.noun)), reflect.New(reflect.TypeOf(b.noun))
+		fill(full.Elem(), 1)
+		point(empty.Elem())
+		roundTrip(t, full, b.message)
+		roundTrip(t, empty, b.message.ProtoReflect().New().Interface())
+	}
+}
+
+func roundTrip(t *testing.T, want reflect.Value, empty proto.Message) {
+	t.Helper()
+	m := toPB(want.Interface(), empty)
+	wire, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := m.ProtoReflect().New().Interface()
+	if err := proto.Unmarshal(wire, back); err != nil {
+		t.Fatal(err)
+	}
+	got := reflect.New(want.Type().Elem())
+	if err := fromPB(back, got.Interface()); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got.Interface(), want.Interface()) {
+		t.Errorf("%s: got %+v, want %+v", want.Type(), got.Elem(), want.Elem())
+	}
+}
+
+// point gives each pointer a zero value to point to.
+func point(v reflect.Value) {
+	switch {
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		point(v.Elem())
+	case v.Type() == timeType && v.CanSet():
+		v.Set(reflect.ValueOf(time.Unix(0, 0).UTC()))
+	case v.Kind() == reflect.Struct && v.Type() != timeType:
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() && f.Tag.Get("json") != "-" {
+				point(v.Field(i))
+			}
 		}
 	}
 }
