@@ -106,7 +106,7 @@ func TestStreamLosesNothing(t *testing.T) {
 		done <- err
 	}()
 	var seen []string
-	for after := int64(0); ; {
+	for after := int64(0); len(seen) < 4*rounds; {
 		ctx, cancel := context.WithCancel(w.as())
 		e, err := next(w.stream(ctx, svc+"StreamJobUpdates", &pb.JobID{Id: id, AfterSeq: after}))
 		cancel() // after one event, in the middle of whatever happens
