@@ -20,17 +20,18 @@ type answer struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	flow    flow
+	limit   time.Duration // for one write of a stream
 }
 
-func newAnswer(w http.ResponseWriter, f flow) *answer {
-	return &answer{ResponseWriter: w, control: http.NewResponseController(w), flow: f}
+func newAnswer(w http.ResponseWriter, f flow, limit time.Duration) *answer {
+	return &answer{ResponseWriter: w, control: http.NewResponseController(w), flow: f, limit: limit}
 }
 
 // Write gives each write of a stream a deadline of its own in place of the
 // server's for the whole call.
 func (a *answer) Write(p []byte) (int, error) {
 	if a.flow == live {
-		_ = a.control.SetWriteDeadline(time.Now().Add(writeTime)) // HTTP/1 and 2 have it; a writer without it has no deadline to lift
+		_ = a.control.SetWriteDeadline(time.Now().Add(a.limit)) // HTTP/1 and 2 have it; a writer without it has no deadline to lift
 	}
 	return a.ResponseWriter.Write(p)
 }

@@ -58,6 +58,7 @@ type Door struct {
 	stopping context.Context // done when the daemon stops
 	health   health
 	recheck  time.Duration
+	write    time.Duration // for one write of a stream
 }
 
 // New makes the door. When ctx is done its streams end with Unavailable, so that
@@ -65,7 +66,7 @@ type Door struct {
 func New(ctx context.Context, deps Deps) *Door {
 	d := &Door{
 		deps: deps, server: connect.NewServer(), mux: http.NewServeMux(), methods: map[string]method{}, started: time.Now(),
-		stopping: ctx, recheck: recheck, refusals: connecthttp.NewErrorWriter(),
+		stopping: ctx, recheck: recheck, write: writeTime, refusals: connecthttp.NewErrorWriter(),
 	}
 	d.health.ready, d.health.every = deps.Ready, healthEvery
 	d.routeJobs()

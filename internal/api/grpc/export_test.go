@@ -7,3 +7,6 @@ import "time"
 func (d *Door) SetIntervals(recheck, health time.Duration) {
 	d.recheck, d.health.every = recheck, health
 }
+
+// SetWriteTime bounds the writes of streams.
+func (d *Door) SetWriteTime(limit time.Duration) { d.write = limit }

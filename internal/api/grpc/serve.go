@@ -32,7 +32,7 @@ type callKey struct{}
 // the message, judge it.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m, private := d.methods[r.URL.Path]
-	out := newAnswer(w, m.flow)
+	out := newAnswer(w, m.flow, d.write)
 	r = r.WithContext(r.Context()) // the inner mux notes its pattern in its own copy
 	if !private {                  // health, reflection, and what is not there
 		if out.flow = eager; r.URL.Path == watchPath {

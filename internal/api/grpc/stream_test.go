@@ -157,12 +157,14 @@ func TestStreamEndsWithItsCredential(t *testing.T) {
 	failed(t, err, codes.Unauthenticated, "HX-AUTH-013")
 }
 
-// The server's time for a call is not that of a stream: HTTP/2 would end it even
-// while nothing is written, as it ends one of the reflection service.
+// The server's time for a call is not that of a stream, nor is the time for a write:
+// HTTP/2 would end it even while nothing is written, as it ends one of the reflection
+// service.
 func TestStreamOutlivesTheServersTime(t *testing.T) {
 	t.Parallel()
 	const limit = 200 * time.Millisecond
 	w := newWorld(t, func(_ *deps, s *http.Server) { s.WriteTimeout, s.ReadTimeout = limit, limit })
+	w.door.SetWriteTime(limit / 2)
 	id := w.submit()
 	s := w.stream(w.as(), svc+"StreamJobUpdates", &pb.JobID{Id: id})
 	_, err := next(s)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -29,7 +30,7 @@ func TestParity(t *testing.T) {
 			o := w.tenant(fmt.Sprintf("s%d-%s", i, d.door()), role(s))
 			got := s.play(t, w, d, o)
 			s.judge(t, d, o, got)
-			now := comparable(s, got, o)
+			now := comparable(s, got, w.left(o), o)
 			w.quiet(o)
 			if before != nil && !reflect.DeepEqual(before, now) {
 				t.Errorf("%s: the doors differ\n%v: %s\n%s: %s", s.name, by, show(before), d.door(), show(now))
@@ -37,6 +38,31 @@ func TestParity(t *testing.T) {
 			before, by = now, d.door()
 		}
 	}
+}
+
+// left is all that a tenant has.
+func (w *world) left(o objects) any {
+	w.t.Helper()
+	ctx := w.t.Context()
+	jobs, err := w.svc.Query(ctx, o.us, service.Query{})
+	must(w.t, err)
+	schedules, err := w.svc.Schedules(ctx, o.us, 0, "")
+	must(w.t, err)
+	profiles, err := w.svc.Profiles(ctx, o.us)
+	must(w.t, err)
+	account, err := w.svc.Tenant(ctx, o.us, "")
+	if fault.Is(err, fault.NotFound) {
+		return "deleted"
+	}
+	must(w.t, err)
+	keys, err := w.svc.Keys(ctx, o.us, "")
+	must(w.t, err)
+	texts := map[string]string{}
+	for _, p := range profiles {
+		texts[p.ID] = p.Text
+	}
+	account.CreatedAt = time.Time{}
+	return map[string]any{"jobs": jobs.Jobs, "schedules": schedules.Items, "profiles": texts, "account": account, "keys": keys}
 }
 
 // quiet takes what a tenant has left out of the others' way.
@@ -83,8 +109,8 @@ func (s scenario) judge(t *testing.T, d driver, o objects, got outcome) {
 
 // comparable is an outcome without what is of this call alone: ids, times, secrets.
 // A scenario without a code is one that doors may notice before the service does:
-// then only the kind is the same.
-func comparable(s scenario, got outcome, o objects) any {
+// then only the kind is the same. left is how the call left the tenant.
+func comparable(s scenario, got outcome, left any, o objects) any {
 	told := any(map[string]any{"kind": got.kind})
 	switch {
 	case got.kind == "":
@@ -92,7 +118,7 @@ func comparable(s scenario, got outcome, o objects) any {
 	case s.code != "":
 		told = map[string]any{"kind": got.kind, "message": got.message, "fix": got.fix, "items": got.items}
 	}
-	text, err := json.Marshal(told)
+	text, err := json.Marshal([]any{told, left})
 	if err != nil {
 		return err.Error()
 	}
@@ -117,7 +143,7 @@ var ownForms = []struct {
 	{regexp.MustCompile(`hvk_[A-Z2-7]+`), "KEY"},
 	{regexp.MustCompile(`"(\w+_at|\w+_since|estimated_start|time|at|timestamp|last_seen|last_run)":"20[^"]+Z"`), `"$1":"TIME"`},
 	{regexp.MustCompile(`"(next_cursor|request_id|door)":"[^"]+"`), `"$1":"TEXT"`},
-	{regexp.MustCompile(`"(seq|uptime_seconds|oldest_wait_seconds|seconds)":[0-9.e+-]+`), `"$1":1`},
+	{regexp.MustCompile(`"(seq|pos|uptime_seconds|oldest_wait_seconds|seconds)":[0-9.e+-]+`), `"$1":1`},
 	{regexp.MustCompile(`,?"(timestamp|replayed)":("TIME"|true)`), ""},
 }
 

@@ -1734,6 +1734,7 @@ type Event struct {
 	Actor         string                 `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
 	Time          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"`
 	Data          *EventData             `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`
+	Pos           int64                  `protobuf:"varint,8,opt,name=pos,proto3" json:"pos,omitempty"` // ascends over the whole log; absent for a moment, until the event has its place
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1815,6 +1816,13 @@ func (x *Event) GetData() *EventData {
 		return x.Data
 	}
 	return nil
+}
+
+func (x *Event) GetPos() int64 {
+	if x != nil {
+		return x.Pos
+	}
+	return 0
 }
 
 var File_hypervisord_v1_job_proto protoreflect.FileDescriptor
@@ -2036,7 +2044,7 @@ const file_hypervisord_v1_job_proto_rawDesc = "" +
 	"\x04door\x18\x02 \x01(\tR\x04door\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\x12 \n" +
-	"\vtraceparent\x18\x04 \x01(\tR\vtraceparent\"\xd1\x01\n" +
+	"\vtraceparent\x18\x04 \x01(\tR\vtraceparent\"\xe3\x01\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12\x15\n" +
 	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x16\n" +
@@ -2044,7 +2052,8 @@ const file_hypervisord_v1_job_proto_rawDesc = "" +
 	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05actor\x18\x05 \x01(\tR\x05actor\x12.\n" +
 	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12-\n" +
-	"\x04data\x18\a \x01(\v2\x19.hypervisord.v1.EventDataR\x04dataBCZAgithub.com/hypersdk/hypersdk/api/gen/hypervisord/v1;hypervisordv1b\x06proto3"
+	"\x04data\x18\a \x01(\v2\x19.hypervisord.v1.EventDataR\x04data\x12\x10\n" +
+	"\x03pos\x18\b \x01(\x03R\x03posBCZAgithub.com/hypersdk/hypersdk/api/gen/hypervisord/v1;hypervisordv1b\x06proto3"
 
 var (
 	file_hypervisord_v1_job_proto_rawDescOnce sync.Once
