@@ -98,5 +98,8 @@ func (s *sse) write(text string) error {
 	if _, err := s.w.Write([]byte(text)); err != nil {
 		return err
 	}
-	return s.control.Flush()
+	if err := s.control.Flush(); err != nil {
+		return err
+	}
+	return s.control.SetWriteDeadline(time.Time{}) // HTTP/2 would end the stream at it, whether anything is written or not
 }

@@ -72,9 +72,6 @@ func newWorld(t *testing.T, change ...setup) *world {
 	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store})
 	g := gate.New(auth.NewRing(auth.NewKey(sha256.Sum256([]byte(key)), root()), w.store, nil), nil)
 	server := rest.NewServer(nil, log)
-	server.Protocols = new(http.Protocols)
-	server.Protocols.SetHTTP1(true)
-	server.Protocols.SetUnencryptedHTTP2(true)
 	var api *rest.API
 	d := grpc.Deps{
 		Service: w.svc, Inventory: w.inv, Gate: g, Log: log, Version: "v0.0.0-test",

@@ -75,9 +75,6 @@ func newWorld(t *testing.T) *world {
 func (w *world) serve(h http.Handler, log *slog.Logger, stop context.CancelFunc) {
 	w.t.Helper()
 	server := rest.NewServer(h, log)
-	server.Protocols = new(http.Protocols)
-	server.Protocols.SetHTTP1(true)
-	server.Protocols.SetUnencryptedHTTP2(true)
 	l, err := (&net.ListenConfig{}).Listen(w.t.Context(), "tcp", "127.0.0.1:0")
 	must(w.t, err)
 	w.addr = l.Addr().String()

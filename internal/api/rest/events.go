@@ -83,7 +83,7 @@ func empty(updates iter.Seq2[service.Update, error]) bool {
 // last id.
 func (a *API) follow(ctx context.Context, hc huma.Context, updates iter.Seq2[service.Update, error]) {
 	r, w := humago.Unwrap(hc)
-	s := stream{w: w, control: http.NewResponseController(w), progress: rate.NewLimiter(1, 2)}
+	s := stream{w: w, control: http.NewResponseController(w), progress: rate.NewLimiter(1, 2), limit: a.write}
 	if err := s.open(r); err != nil || r.Method == http.MethodHead {
 		return
 	}
@@ -107,6 +107,7 @@ type stream struct {
 	w        http.ResponseWriter
 	control  *http.ResponseController
 	progress *rate.Limiter
+	limit    time.Duration // for one write
 }
 
 // open lifts the server's limits and sends the headers.
@@ -151,11 +152,14 @@ func (s *stream) message(id, name string, data any) error {
 }
 
 func (s *stream) write(text string) error {
-	if err := s.control.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+	if err := s.control.SetWriteDeadline(time.Now().Add(s.limit)); err != nil {
 		return err
 	}
 	if _, err := s.w.Write([]byte(text)); err != nil {
 		return err
 	}
-	return s.control.Flush()
+	if err := s.control.Flush(); err != nil {
+		return err
+	}
+	return s.control.SetWriteDeadline(time.Time{}) // HTTP/2 would end the stream at it, whether anything is written or not
 }

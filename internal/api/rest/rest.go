@@ -61,6 +61,7 @@ type API struct {
 	probes  []probe
 	started time.Time
 	body    time.Duration // to send the body of a request
+	write   time.Duration // for one write of a stream
 	// closing tells whether the daemon stops; onClose calls f then.
 	closing func() bool
 	onClose func(f func()) (detach func())
@@ -71,7 +72,7 @@ type API struct {
 // http.Server is shut down.
 func New(ctx context.Context, d Deps) (*API, error) {
 	a := &API{
-		deps: d, mux: http.NewServeMux(), started: time.Now(), body: bodyTime, probes: newProbes(d.Health),
+		deps: d, mux: http.NewServeMux(), started: time.Now(), body: bodyTime, write: writeTime, probes: newProbes(d.Health),
 		closing: func() bool { return ctx.Err() != nil },
 		onClose: func(f func()) func() {
 			stop := context.AfterFunc(ctx, f)

@@ -17,11 +17,12 @@ const (
 	maxBody     = 1 << 20          // bytes of a body
 )
 
-// NewServer returns a server with every limit set. The caller serves it and
-// shuts it down.
+// NewServer returns a server with every limit set, for HTTP/1 and, as gRPC needs it,
+// HTTP/2 with prior knowledge. The caller serves it and shuts it down.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
+		Protocols:         protocols(),
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       requestTime,
 		WriteTimeout:      requestTime,
@@ -29,4 +30,12 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+}
+
+func protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
 }
