@@ -17,7 +17,7 @@ func TestStreamIsSilentOverHTTP2(t *testing.T) {
 	release := make(chan struct{})
 	w := newWorld(t, func(_ *rest.Deps, s *http.Server) { s.WriteTimeout = limit })
 	defer close(release)
-	w.server.Config.Handler.(*rest.API).SetWriteTime(limit)
+	w.server.Config.Handler.(*rest.API).SetWriteTime(limit / 2)
 	w.inv.fail = func() { <-release }
 	id := w.submit(1)[0]
 	p := new(http.Protocols)
