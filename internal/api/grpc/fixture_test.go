@@ -3,9 +3,11 @@ package grpc_test
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,6 +54,8 @@ type world struct {
 	stop    context.CancelFunc // what a shutdown does
 	door    *grpc.Door
 	healthy atomic.Bool
+	mu      sync.Mutex
+	seen    []string // routes and statuses of the requests that are over
 }
 
 // setup changes what a world is made of.
@@ -86,7 +90,11 @@ func newWorld(t *testing.T, change ...setup) *world {
 	for _, p := range door.Patterns() {
 		doors = append(doors, rest.Door{Pattern: p, Handler: door})
 	}
-	api, err = rest.New(ctx, rest.Deps{Service: w.svc, Inventory: w.inv, Gate: d.Gate, Log: log, Doors: doors, Health: map[string]rest.HealthCheck{
+	api, err = rest.New(ctx, rest.Deps{Service: w.svc, Inventory: w.inv, Gate: d.Gate, Log: log, Doors: doors, Observe: func(_, route string, status int, _ time.Duration) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.seen = append(w.seen, fmt.Sprint(route, " ", status))
+	}, Health: map[string]rest.HealthCheck{
 		"database": func(context.Context) rest.Check {
 			if w.healthy.Load() {
 				return rest.Check{Status: rest.Healthy}

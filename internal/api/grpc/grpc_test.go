@@ -7,8 +7,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -285,4 +288,27 @@ func gzipped(t *testing.T, raw []byte) []byte {
 	must(t, err)
 	must(t, z.Close())
 	return b.Bytes()
+}
+
+// Log and metrics name the method and know an error for one, although HTTP says 200.
+func TestObserved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, err := call[pb.JobStatusResponse](w, "GetJobStatus", &pb.JobStatusRequest{JobId: "x"})
+	failed(t, err, codes.NotFound, "HX-JOB-041")
+	_, err = call[pb.Status](w, "GetStatus", &pb.GetStatusRequest{})
+	must(t, err)
+	want := []string{svc + "GetJobStatus 404", svc + "GetStatus 200"}
+	for deadline := time.Now().Add(10 * time.Second); ; { // a request is over a moment after its answer
+		w.mu.Lock()
+		seen := slices.Clone(w.seen)
+		w.mu.Unlock()
+		if slices.Sort(seen); slices.Equal(seen, want) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v, want %v", seen, want)
+		}
+		runtime.Gosched()
+	}
 }

@@ -76,7 +76,7 @@ func (d *Door) routeHealth() {
 			if err == nil || ofTransport(err) {
 				return err
 			}
-			return d.refuse(ctx, "", err)
+			return d.refuse(ctx, &call{}, err)
 		}})
 	}
 }

@@ -61,7 +61,7 @@ func (d *Door) register(name protoreflect.Name, m method, h func(ctx context.Con
 		if err == nil || ofTransport(err) {
 			return err
 		}
-		return d.refuse(ctx, c.requestID, err)
+		return d.refuse(ctx, c, err)
 	}})
 }
 

@@ -37,7 +37,7 @@ var codes = [...]connect.Code{
 	fault.Corrupt:         connect.CodeDataLoss,
 }
 
-// retryAfter is when a caller may try again that is told so.
+// retryAfter is when a caller may try again, unless the rate limit knows better.
 const retryAfter = 2 * time.Second
 
 // refused are the jobs that a submit did not take, with the error that it was
@@ -50,25 +50,39 @@ type refused struct {
 // Unwrap returns the error.
 func (r *refused) Unwrap() error { return r.error }
 
+// tooOften is an error of the rate limit, and when there is a turn again.
+type tooOften struct {
+	error
+	after time.Duration
+}
+
+// Unwrap returns the error.
+func (t *tooOften) Unwrap() error { return t.error }
+
 // refuse turns an error into a status with its details, and logs one that is ours
 // with its causes: they are not answered.
-func (d *Door) refuse(ctx context.Context, requestID string, err error) *connect.Error {
+func (d *Door) refuse(ctx context.Context, c *call, err error) *connect.Error {
 	e := fault.As(err)
 	code := codes[e.Kind]
+	c.tell(e.Kind)
 	if code == connect.CodeInternal || code == connect.CodeDataLoss || code == connect.CodeUnavailable {
-		d.deps.Log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("request_id", requestID),
+		d.deps.Log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("request_id", c.requestID),
 			slog.String("code", e.Code), slog.String("error", fault.Detail(err)))
 	}
 	info := &errdetails.ErrorInfo{Reason: e.Code, Domain: domain, Metadata: map[string]string{"kind": e.Kind.String()}}
 	if e.Fix != "" {
 		info.Metadata["fix"] = e.Fix
 	}
-	if requestID != "" {
-		info.Metadata["request_id"] = requestID
+	if c.requestID != "" {
+		info.Metadata["request_id"] = c.requestID
 	}
 	details := []proto.Message{info}
 	if e.Kind == fault.Exhausted || e.Kind == fault.Unavailable {
-		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
+		after := retryAfter
+		if limit, ok := errors.AsType[*tooOften](err); ok {
+			after = limit.after
+		}
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(after)})
 	}
 	if r, ok := errors.AsType[*refused](err); ok && len(r.jobs) > 0 {
 		details = append(details, violations(r.jobs))

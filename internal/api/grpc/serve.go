@@ -21,7 +21,14 @@ import (
 type call struct {
 	principal tenant.Principal
 	requestID string
-	enter     func() error // asks the gate again
+	enter     func() error          // asks the gate again
+	failed    func(kind fault.Kind) // tells the log and the metrics, which see HTTP's 200; may be nil
+}
+
+func (c *call) tell(kind fault.Kind) {
+	if c.failed != nil {
+		c.failed(kind)
+	}
 }
 
 // callKey carries the call over the one hop from ServeHTTP through connect to the
@@ -42,8 +49,11 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &call{requestID: gate.RequestID(r.Context())}
+	if log, ok := w.(interface{ Failed(kind fault.Kind) }); ok {
+		c.failed = log.Failed
+	}
 	if err := d.admit(w, r, m, c); err != nil {
-		_ = d.refusals.Write(out, r, d.refuse(r.Context(), c.requestID, err)) // the client is gone: nobody to tell
+		_ = d.refusals.Write(out, r, d.refuse(r.Context(), c, err)) // the client is gone: nobody to tell
 		return
 	}
 	d.mux.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
@@ -61,7 +71,7 @@ func (d *Door) admit(w http.ResponseWriter, r *http.Request, m method, c *call) 
 	allowance, err := d.deps.Gate.Charge(r.Context(), c.principal, m.operation)
 	allowance.Set(w.Header())
 	if err != nil {
-		return err
+		return &tooOften{err, max(allowance.Reset, time.Second)}
 	}
 	return readBody(w, r)
 }

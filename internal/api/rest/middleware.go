@@ -161,7 +161,12 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
+	failed int // the status that stands for an error which HTTP does not show
 }
+
+// Failed notes an error that the protocol of another door carries in an answer with
+// status 200.
+func (r *recorder) Failed(kind fault.Kind) { r.failed = statuses[kind] }
 
 // WriteHeader notes the final status and drops a second one: huma sends it when
 // the client is gone.
@@ -189,6 +194,9 @@ func (r *recorder) Write(p []byte) (int, error) {
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 func (r *recorder) code() int {
+	if r.failed != 0 {
+		return r.failed
+	}
 	if r.status == 0 {
 		return http.StatusOK
 	}
