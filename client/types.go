@@ -61,7 +61,7 @@ type Job struct {
 	Spec         Spec        `json:"spec"`
 	Status       State       `json:"status"`
 	Priority     string      `json:"priority"`
-	WaitReason   string      `json:"wait_reason,omitempty"` // why it is pending: slot, tenant_limit, not_before, paused
+	WaitReason   string      `json:"wait_reason,omitempty"` // why it is pending: slot, tenant_limit, host_limit, not_before, paused
 	Paused       bool        `json:"paused,omitempty"`
 	Attempt      int         `json:"attempt"` // attempts begun
 	MaxAttempts  int         `json:"max_attempts"`
