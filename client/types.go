@@ -61,7 +61,8 @@ type Job struct {
 	Spec         Spec        `json:"spec"`
 	Status       State       `json:"status"`
 	Priority     string      `json:"priority"`
-	WaitReason   string      `json:"wait_reason,omitempty"` // why it is pending: slot, tenant_limit, not_before, paused
+	Host         string      `json:"host,omitempty"`        // PROVIDER/HOST that it reads from, or waits for
+	WaitReason   string      `json:"wait_reason,omitempty"` // why it is pending: slot, tenant_limit, host_limit, not_before, paused
 	Paused       bool        `json:"paused,omitempty"`
 	Attempt      int         `json:"attempt"` // attempts begun
 	MaxAttempts  int         `json:"max_attempts"`

@@ -47,6 +47,9 @@ func (c *ctl) showExplanation(e client.Explanation) error {
 		[]string{"WORKERS", fmt.Sprintf("%d of %d at work", x.WorkersBusy, x.WorkersSize)},
 		[]string{"TENANT", fmt.Sprintf("%d running, %s", x.TenantRunning, limit)},
 		[]string{"AHEAD", ahead})
+	if h := x.Host; h != nil {
+		rows = append(rows, hostRow(h))
+	}
 	if e.EstimatedStart != nil {
 		rows = append(rows, []string{"ESTIMATED START", e.EstimatedStart.Local().Format(time.DateTime)})
 	}
@@ -63,6 +66,17 @@ func (c *ctl) showExplanation(e client.Explanation) error {
 	return console.Table(c.out, rows)
 }
 
+func hostRow(h *client.HostWait) []string {
+	text := fmt.Sprintf("%s: %d of %d exports", console.Printable(h.Name), h.Held, h.Limit)
+	for _, id := range h.Jobs {
+		text += ", " + id
+	}
+	if h.Others > 0 {
+		text += fmt.Sprintf(", %d of other tenants", h.Others)
+	}
+	return []string{"HOST", text}
+}
+
 // remedyText says how an action is done.
 func remedyText(id string, r client.Remedy) string {
 	switch r.Action {
@@ -76,6 +90,8 @@ func remedyText(id string, r client.Remedy) string {
 		return "resume the tenant " + console.Printable(r.Tenant)
 	case "raise_limit":
 		return fmt.Sprintf("raise max_concurrent_jobs of the tenant %s to %d", console.Printable(r.Tenant), r.N)
+	case "raise_host_limit":
+		return fmt.Sprintf("an export from %s that ends, or vsphere.max_exports_per_host: %d", console.Printable(r.Host), r.N)
 	case "add_workers":
 		return fmt.Sprintf("workers that become free, or more of them: %d", r.N)
 	}

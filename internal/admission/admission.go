@@ -7,7 +7,8 @@
 // class fair shares between the tenants by start-time fair queuing; inside of a
 // tenant's class the order of submission. One start in Policy.Every goes to the
 // job that waits longest of those that have waited for Policy.AgeAfter, whatever
-// its class. A tenant that is paused or at its limit starts nothing.
+// its class. A tenant that is paused or at its limit starts nothing, and a job
+// that is known to read from a host without a free slot does not start.
 // docs/adr/0010-claim-policy.md has the reasons and the bounds.
 package admission
 
@@ -57,6 +58,7 @@ type State struct {
 	Turn    int            // starts since one was given to an aged job
 	Virtual [Classes]int64 // virtual time of each class: where its last start began
 	Shares  []Share
+	Hosts   Hosts // heads are of jobs whose hosts are open
 }
 
 // Choice is the job to start.

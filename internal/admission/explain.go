@@ -14,6 +14,7 @@ const Depth = 256
 type Case struct {
 	Job       Waiting
 	Paused    bool
+	Parked    bool      // it was put back because its host has no free slot
 	NotBefore time.Time // zero, or past: it may start now
 	Retrying  bool      // NotBefore is the pause before its next attempt
 	State     State     // with the job's tenant
@@ -28,6 +29,8 @@ type Verdict struct {
 	// Ahead is how many jobs start before it once nothing but workers is missing;
 	// -1: Depth or more.
 	Ahead int
+	// OnHost is how many of those will take a slot of its host.
+	OnHost int
 	// Remedy is what would make the next claim start it, all together; empty if
 	// the next claim does so anyway, nil if that is not in sight.
 	Remedy []Action
@@ -45,12 +48,15 @@ const (
 	ActPriority     ActionKind = "priority"      // To
 	ActRaiseLimit   ActionKind = "raise_limit"   // max_concurrent_jobs of Tenant to N
 	ActAddWorkers   ActionKind = "add_workers"   // N more
+
+	ActRaiseHostLimit ActionKind = "raise_host_limit" // exports per host to N, for the sake of Host
 )
 
 // Action is a part of a remedy.
 type Action struct {
 	Kind   ActionKind
 	Tenant string
+	Host   string
 	To     job.Priority
 	N      int
 	At     time.Time
@@ -71,7 +77,7 @@ func (p Policy) Explain(c Case) Verdict {
 	}
 	plain, found := p.play(c, i, c.Job.Class, at)
 	if found {
-		v.Ahead = plain.starts - 1
+		v.Ahead, v.OnHost = plain.starts-1, max(0, plain.onHost-1)
 	}
 	best, class := plain, c.Job.Class
 	if urgent, ok := p.play(c, i, 0, at); ok && (!found || urgent.starts < plain.starts && plain.starts > c.Free) {
@@ -87,6 +93,9 @@ func (p Policy) Explain(c Case) Verdict {
 	if n := share.Running + best.own; share.Limit > 0 && n > share.Limit {
 		v.Remedy = append(v.Remedy, Action{Kind: ActRaiseLimit, Tenant: share.Tenant, N: n})
 	}
+	if h := c.State.Hosts[c.Job.Host]; c.Job.Host != "" && best.slots > h.Limit {
+		v.Remedy = append(v.Remedy, Action{Kind: ActRaiseHostLimit, Host: c.Job.Host, N: best.slots})
+	}
 	if n := best.starts - max(0, c.Free); n > 0 {
 		v.Remedy = append(v.Remedy, Action{Kind: ActAddWorkers, N: n})
 	}
@@ -99,6 +108,8 @@ func reasonOf(c Case, share *Share) string {
 		return job.WaitPaused
 	case c.NotBefore.After(c.Now):
 		return job.WaitNotBefore
+	case c.Parked:
+		return job.WaitHostLimit
 	case !share.Open():
 		return job.WaitTenantLimit
 	}
@@ -128,15 +139,41 @@ func (c Case) obstacles(share *Share) []Action {
 type played struct {
 	starts int // of all tenants, the job's included
 	own    int // of its tenant
+	onHost int // on its host
+	slots  int // of each host of the provider
 }
 
 // play lets claims happen until the job starts, as if its tenant had neither a
-// limit nor a pause and the job were of a class.
+// limit nor a pause, its host as many slots as that needs, and the job were of a
+// class. What its host gets the provider's other hosts get too, and so the jobs
+// that wait for those.
 func (p Policy) play(c Case, share, class int, at time.Time) (n played, found bool) {
+	host := c.State.Hosts[c.Job.Host]
+	for limit := host.Limit; ; limit = host.Held + n.onHost {
+		n, found = p.playWith(c, share, class, at, limit)
+		n.slots = limit
+		if !found || c.Job.Host == "" || limit <= 0 || host.Held+n.onHost <= limit {
+			return n, found
+		}
+	}
+}
+
+// playWith is play with a limit for the hosts of the provider but the job's own,
+// which has none.
+func (p Policy) playWith(c Case, share, class int, at time.Time, limit int) (n played, found bool) {
 	me := c.Job
 	me.Class = class
 	q := NewQueue(c.State, append(slices.Clip(c.Jobs), me))
 	q.Shares[share].Limit, q.Shares[share].Paused = 0, false
+	for name, h := range q.Hosts {
+		switch {
+		case name == me.Host:
+			h.Limit = 0
+		case h.Provider == c.State.Hosts[me.Host].Provider:
+			h.Limit = limit
+		}
+		q.SetHost(name, h)
+	}
 	for n.starts < Depth {
 		w, _, ok := q.Start(p, at)
 		if !ok {
@@ -145,6 +182,9 @@ func (p Policy) play(c Case, share, class int, at time.Time) (n played, found bo
 		n.starts++
 		if w.Tenant == me.Tenant {
 			n.own++
+		}
+		if me.Host != "" && w.Host == me.Host {
+			n.onHost++
 		}
 		if w.Seq == me.Seq {
 			return n, true

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -28,7 +29,12 @@ type held struct {
 func (h held) ready(at time.Time) bool { return !h.paused && !h.notBefore.After(at) }
 
 func newSite(dice *rand.Rand) *site {
-	s := &site{now: noon, free: max(0, dice.IntN(6)-2), state: State{Turn: dice.IntN(8)}}
+	s := &site{now: noon, free: max(0, dice.IntN(6)-2), state: State{Turn: dice.IntN(8), Hosts: Hosts{}}}
+	hosts := []string{"", "", "", "esx-1", "esx-2", "esx-3"}
+	limit := dice.IntN(4)
+	for _, name := range hosts[3:] {
+		s.state.Hosts[name] = Host{Provider: "vsphere", Limit: limit, Held: dice.IntN(4)}
+	}
 	for i := range 1 + dice.IntN(5) {
 		t := Share{Tenant: fmt.Sprint("tenant-", i), Weight: 1 + dice.Int64N(4), Running: dice.IntN(4), Limit: dice.IntN(5), Paused: dice.IntN(8) == 0}
 		for class := range Classes {
@@ -39,8 +45,8 @@ func newSite(dice *rand.Rand) *site {
 	}
 	for seq := range int64(1 + dice.IntN(60)) {
 		h := held{Waiting: Waiting{
-			Tenant: s.state.Shares[dice.IntN(len(s.state.Shares))].Tenant,
-			Ready:  Ready{Seq: seq + 1, Class: dice.IntN(Classes), Since: noon.Add(-time.Duration(dice.IntN(90)) * time.Minute)},
+			Tenant: s.state.Shares[dice.IntN(len(s.state.Shares))].Tenant, Host: hosts[dice.IntN(len(hosts))],
+			Ready: Ready{Seq: seq + 1, Class: dice.IntN(Classes), Since: noon.Add(-time.Duration(dice.IntN(90)) * time.Minute)},
 		}, paused: dice.IntN(6) == 0}
 		if dice.IntN(4) == 0 {
 			h.notBefore = noon.Add(time.Duration(1+dice.IntN(60)) * time.Minute)
@@ -56,7 +62,7 @@ func newSite(dice *rand.Rand) *site {
 // ask makes the case of a job.
 func (s *site) ask(i int) Case {
 	j := s.jobs[i]
-	c := Case{Job: j.Waiting, Paused: j.paused, NotBefore: j.notBefore, Retrying: j.retrying, State: s.state, Free: s.free, Now: s.now}
+	c := Case{Job: j.Waiting, Paused: j.paused, Parked: !s.state.Hosts[j.Host].Open(), NotBefore: j.notBefore, Retrying: j.retrying, State: s.state, Free: s.free, Now: s.now}
 	at := s.now
 	if j.notBefore.After(at) && !j.retrying {
 		at = j.notBefore
@@ -93,7 +99,7 @@ func (s *site) claim(p Policy, seq int64) bool {
 // apply carries out what a remedy says.
 func (s *site) apply(t *testing.T, i int, remedy []Action) {
 	t.Helper()
-	s.jobs, s.state.Shares = slices.Clone(s.jobs), slices.Clone(s.state.Shares)
+	s.jobs, s.state.Shares, s.state.Hosts = slices.Clone(s.jobs), slices.Clone(s.state.Shares), maps.Clone(s.state.Hosts)
 	j := &s.jobs[i]
 	tenant := slices.IndexFunc(s.state.Shares, func(x Share) bool { return x.Tenant == j.Tenant })
 	for _, a := range remedy {
@@ -116,6 +122,14 @@ func (s *site) apply(t *testing.T, i int, remedy []Action) {
 			j.Class = a.To.Class()
 		case ActRaiseLimit:
 			s.state.Shares[tenant].Limit = a.N
+		case ActRaiseHostLimit:
+			if a.Host != j.Host {
+				t.Fatalf("%+v is about another host", a)
+			}
+			for name, h := range s.state.Hosts {
+				h.Limit = a.N
+				s.state.Hosts[name] = h
+			}
 		case ActAddWorkers:
 			s.free += a.N
 		default:
@@ -163,6 +177,7 @@ func TestRemedy(t *testing.T) {
 	t.Log(seen)
 	for _, want := range []string{
 		"because of " + job.WaitSlot, "because of " + job.WaitPaused, "because of " + job.WaitNotBefore, "because of " + job.WaitTenantLimit,
+		"because of " + job.WaitHostLimit, string(ActRaiseHostLimit),
 		string(ActResume), string(ActResumeTenant), string(ActRetry), string(ActWaitUntil), string(ActPriority), string(ActRaiseLimit), string(ActAddWorkers),
 	} {
 		if seen[want] < sites/1000 {

@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -8,6 +9,7 @@ import (
 // Waiting is a ready job of a tenant.
 type Waiting struct {
 	Tenant string
+	Host   string // that it will read from; empty: not known yet
 	Ready
 }
 
@@ -28,6 +30,7 @@ type backlog struct {
 
 type entry struct {
 	Ready
+	host string
 	gone bool
 }
 
@@ -36,6 +39,9 @@ type entry struct {
 // without a limit.
 func NewQueue(s State, jobs []Waiting) *Queue {
 	s.Shares = slices.Clone(s.Shares)
+	if s.Hosts = maps.Clone(s.Hosts); s.Hosts == nil {
+		s.Hosts = Hosts{}
+	}
 	q := &Queue{State: s, behind: make(map[string]*backlog)}
 	for i := range q.Shares {
 		q.behind[q.Shares[i].Tenant] = &backlog{share: i}
@@ -57,7 +63,7 @@ func (q *Queue) Add(j Waiting) {
 		q.behind[j.Tenant] = b
 		q.Shares = append(q.Shares, Share{Tenant: j.Tenant, Weight: 1})
 	}
-	e := &entry{Ready: j.Ready}
+	e := &entry{Ready: j.Ready, host: j.Host}
 	b.lanes[j.Class] = insert(b.lanes[j.Class], e, func(a, b *entry) bool { return a.Seq < b.Seq })
 	b.ages = insert(b.ages, e, func(a, b *entry) bool { return a.Older(b.Ready) })
 	q.refresh(b)
@@ -80,13 +86,18 @@ func (q *Queue) Start(p Policy, now time.Time) (Waiting, Choice, bool) {
 	}
 	p.Take(&q.State, c)
 	b := q.behind[q.Shares[c.Share].Tenant]
-	e := b.lanes[c.Class][0]
+	e := q.first(b.lanes[c.Class])
 	if c.Aged {
-		e = b.ages[0]
+		e = q.first(b.ages)
 	}
 	e.gone = true
 	q.refresh(b)
-	return Waiting{Tenant: q.Shares[c.Share].Tenant, Ready: e.Ready}, c, true
+	if e.host != "" {
+		h := q.Hosts[e.host]
+		h.Held++
+		q.SetHost(e.host, h)
+	}
+	return Waiting{Tenant: q.Shares[c.Share].Tenant, Host: e.host, Ready: e.Ready}, c, true
 }
 
 // refresh brings the heads of a tenant up to date.
@@ -95,15 +106,25 @@ func (q *Queue) refresh(b *backlog) {
 	for class := range b.lanes {
 		b.lanes[class] = skip(b.lanes[class])
 		t.Head[class] = 0
-		if len(b.lanes[class]) > 0 {
-			t.Head[class] = b.lanes[class][0].Seq
+		if e := q.first(b.lanes[class]); e != nil {
+			t.Head[class] = e.Seq
 		}
 	}
 	b.ages = skip(b.ages)
 	t.Oldest = Ready{}
-	if len(b.ages) > 0 {
-		t.Oldest = b.ages[0].Ready
+	if e := q.first(b.ages); e != nil {
+		t.Oldest = e.Ready
 	}
+}
+
+// first returns the first job of a list that may start, nil if there is none.
+func (q *Queue) first(list []*entry) *entry {
+	for _, e := range list {
+		if !e.gone && q.Hosts.open(e.host) {
+			return e
+		}
+	}
+	return nil
 }
 
 func skip(list []*entry) []*entry {

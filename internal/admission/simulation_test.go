@@ -18,8 +18,9 @@ type simulation struct {
 	q       *Queue
 	seq     int64
 	tenants []*account
-	young   []*waiter // in the order in which they become aged
-	aged    int       // aged jobs that wait
+	hosts   []*machine // the first stands for jobs that read from nowhere
+	young   []*waiter  // in the order in which they become aged
+	aged    int        // aged jobs that wait
 	claims  int
 	starts  map[string]int
 }
@@ -29,14 +30,25 @@ type account struct {
 	name      string
 	limit     int
 	paused    bool
-	running   int
+	running   []*waiter
 	lanes     [Classes][]*waiter
 	openSince int // claim from which on it was allowed to start without a break
 }
 
+// machine is a host as an outsider sees it.
+type machine struct {
+	name      string
+	limit     int
+	held      int
+	openSince int
+}
+
+func (m *machine) open() bool { return m.limit == 0 || m.held < m.limit }
+
 type waiter struct {
 	Waiting
 	*account
+	host    *machine
 	started bool
 	agedAt  int // claim
 	ahead   int // aged jobs that waited longer then; -1: it is not aged
@@ -57,7 +69,31 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	for _, a := range s.tenants {
 		s.limit(a)
 	}
+	for i := range 1 + s.dice.IntN(5) {
+		s.hosts = append(s.hosts, &machine{})
+		if i > 0 {
+			s.hosts[i].name = fmt.Sprint("host-", i)
+			s.limitHost(s.hosts[i])
+		}
+	}
 	return s
+}
+
+func (s *simulation) limitHost(m *machine) {
+	m.limit = s.dice.IntN(4)
+	s.q.SetHost(m.name, Host{Limit: m.limit, Held: m.held})
+}
+
+// end gives back what a job held.
+func (s *simulation) end(a *account) {
+	i := s.dice.IntN(len(a.running))
+	w := a.running[i]
+	a.running = slices.Delete(a.running, i, i+1)
+	s.q.Shares[s.q.behind[a.name].share].Running--
+	if w.host.name != "" {
+		w.host.held--
+		s.q.SetHost(w.host.name, Host{Limit: w.host.limit, Held: w.host.held})
+	}
 }
 
 func (s *simulation) limit(a *account) {
@@ -66,7 +102,7 @@ func (s *simulation) limit(a *account) {
 	t.Limit, t.Paused = a.limit, a.paused
 }
 
-func (a *account) open() bool { return !a.paused && (a.limit == 0 || a.running < a.limit) }
+func (a *account) open() bool { return !a.paused && (a.limit == 0 || len(a.running) < a.limit) }
 
 // step does one thing at random. More is submitted than can run, so that classes
 // starve but for the turns of the aged.
@@ -78,12 +114,14 @@ func (s *simulation) step() {
 	case n < 65:
 		s.claim()
 	case n < 95:
-		if a.running > 0 {
-			a.running--
-			s.q.Shares[s.q.behind[a.name].share].Running--
+		if len(a.running) > 0 {
+			s.end(a)
 		}
 	case n < 96:
 		s.limit(a)
+		if m := s.hosts[s.dice.IntN(len(s.hosts))]; m.name != "" {
+			s.limitHost(m)
+		}
 	default:
 		s.now = s.now.Add(time.Duration(s.dice.IntN(5)) * time.Second)
 		s.age()
@@ -95,7 +133,9 @@ func (s *simulation) submit(a *account) {
 		return
 	}
 	s.seq++
-	w := &waiter{Waiting: Waiting{Tenant: a.name, Ready: Ready{Seq: s.seq, Class: s.dice.IntN(Classes), Since: s.now}}, account: a, ahead: -1}
+	m := s.hosts[s.dice.IntN(len(s.hosts))]
+	r := Ready{Seq: s.seq, Class: s.dice.IntN(Classes), Since: s.now}
+	w := &waiter{Waiting: Waiting{Tenant: a.name, Host: m.name, Ready: r}, account: a, host: m, ahead: -1}
 	s.q.Add(w.Waiting)
 	a.lanes[w.Class] = append(a.lanes[w.Class], w)
 	s.young = append(s.young, w)
@@ -119,6 +159,11 @@ func (s *simulation) claim() {
 			a.openSince = s.claims + 1
 		}
 	}
+	for _, m := range s.hosts {
+		if !m.open() {
+			m.openSince = s.claims + 1
+		}
+	}
 	got, c, ok := s.q.Start(s.policy, s.now)
 	if !ok {
 		for _, a := range s.tenants {
@@ -131,8 +176,11 @@ func (s *simulation) claim() {
 	w := s.check(got, c)
 	s.claims++
 	w.started = true
-	w.running++
 	a := w.account
+	a.running = append(a.running, w)
+	if w.host.name != "" {
+		w.host.held++
+	}
 	a.lanes[w.Class] = slices.DeleteFunc(a.lanes[w.Class], func(o *waiter) bool { return o == w })
 	if w.ahead >= 0 {
 		s.aged--
@@ -151,7 +199,12 @@ func (s *simulation) check(got Waiting, c Choice) *waiter {
 	if !a.open() {
 		s.Fatalf("claim %d starts a job of %+v", s.claims, a)
 	}
-	lane := a.lanes[got.Class]
+	var lane []*waiter
+	for _, w := range a.lanes[got.Class] {
+		if w.host.open() {
+			lane = append(lane, w)
+		}
+	}
 	at := slices.IndexFunc(lane, func(w *waiter) bool { return w.Seq == got.Seq })
 	if at < 0 {
 		s.Fatalf("claim %d starts %+v, which does not wait", s.claims, got)
@@ -173,11 +226,11 @@ func (s *simulation) check(got Waiting, c Choice) *waiter {
 	return lane[at]
 }
 
-// first is the first job of the highest class from a class on.
+// first is the first job of the highest class from a class on whose host is open.
 func (a *account) first(class int) *waiter {
 	for ; class < Classes; class++ {
-		if len(a.lanes[class]) > 0 {
-			return a.lanes[class][0]
+		if i := slices.IndexFunc(a.lanes[class], func(w *waiter) bool { return w.host.open() }); i >= 0 {
+			return a.lanes[class][i]
 		}
 	}
 	return nil
@@ -185,7 +238,7 @@ func (a *account) first(class int) *waiter {
 
 // bound checks what ADR 10 promises to an aged job.
 func (s *simulation) bound(w *waiter) {
-	waited := s.claims - max(w.agedAt, w.openSince)
+	waited := s.claims - max(w.agedAt, w.account.openSince, w.host.openSince)
 	if limit := s.policy.Every * (w.ahead + 1); waited > limit {
 		s.Fatalf("%+v waited for %d claims while it was allowed to start; with %d aged jobs ahead the bound is %d", w.Waiting, waited, w.ahead, limit)
 	}
@@ -206,7 +259,7 @@ func TestSimulation(t *testing.T) {
 		for _, a := range s.tenants {
 			for _, lane := range a.lanes {
 				for _, w := range lane {
-					if w.ahead >= 0 && a.open() {
+					if w.ahead >= 0 && a.open() && w.host.open() {
 						s.bound(w) // it still waits
 					}
 				}

@@ -98,9 +98,12 @@ type VSphereConfig struct {
 	Thumbprint   string        `yaml:"thumbprint"`
 	Insecure     bool          `yaml:"insecure"`
 	Connections  int           `yaml:"connections"`  // parallel Range requests per disk
-	HostStreams  int           `yaml:"host_streams"` // NFC streams per ESXi host
-	IdleTimeout  time.Duration `yaml:"idle_timeout"` // of a transfer that delivers nothing
-	IgnoreCBT    bool          `yaml:"ignore_cbt"`   // read what changed block tracking calls unallocated, too
+	HostStreams  int           `yaml:"host_streams"` // NFC streams per ESXi host and node
+	// MaxExportsPerHost bounds the exports that read from one ESXi host at once, of
+	// all nodes together; 0: no bound. An export reads two disks at once at most.
+	MaxExportsPerHost int           `yaml:"max_exports_per_host"`
+	IdleTimeout       time.Duration `yaml:"idle_timeout"` // of a transfer that delivers nothing
+	IgnoreCBT         bool          `yaml:"ignore_cbt"`   // read what changed block tracking calls unallocated, too
 }
 
 // DefaultConfig is what holds without a file.
@@ -111,6 +114,7 @@ func DefaultConfig() Config {
 		Workers:  max(2, runtime.GOMAXPROCS(0)),
 		Queue:    defaultQueue(),
 		Log:      LogConfig{Level: "info", Format: "json"},
+		VSphere:  VSphereConfig{MaxExportsPerHost: 4},
 
 		ProfilesDir:    profile.DefaultDir,
 		BandwidthLimit: "unlimited",
@@ -227,6 +231,9 @@ func (c *Config) checkWorkers() (wrong []string) {
 	}
 	if scales := c.MinWorkers != 0 || c.MaxWorkers != 0; scales && (c.MinWorkers < 1 || c.MinWorkers > c.MaxWorkers || c.MaxWorkers > 256) {
 		wrong = append(wrong, "min_workers, max_workers: 1 to 256, both or none, the first not above the second")
+	}
+	if c.VSphere.MaxExportsPerHost < 0 {
+		wrong = append(wrong, "vsphere.max_exports_per_host: 0 (no bound) or more")
 	}
 	if c.Queue.AgeAfter <= 0 || c.Queue.AgedEvery < 1 {
 		wrong = append(wrong, "queue: age_after must be longer than 0 and aged_every at least 1")

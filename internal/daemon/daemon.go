@@ -77,7 +77,8 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 		Profiles: []string{cfg.ProfilesDir}, Bandwidth: bandwidth,
 		Service: metrics.Service(), Dispatch: metrics.Dispatch(), Wrap: metrics.Runner,
 		Scale: cfg.scale(metrics.Scaled), Retention: cfg.Retention.policy(), Retained: metrics.Retention(),
-		Policy: admission.Policy{AgeAfter: cfg.Queue.AgeAfter, Every: cfg.Queue.AgedEvery},
+		HostLimits: cfg.hostLimits(),
+		Policy:     admission.Policy{AgeAfter: cfg.Queue.AgeAfter, Every: cfg.Queue.AgedEvery},
 		Steps: StepsConfig{S3: objects, AllowPrivate: cfg.Webhooks.networks(), Finished: metrics.Step,
 			Hyper2kvm: hyper2kvm.Config{Engine: cfg.Hyper2kvm.Engine, Path: cfg.Hyper2kvm.Path, VirtV2V: cfg.Hyper2kvm.VirtV2VPath}},
 	})
@@ -90,6 +91,14 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 		return nil, errors.Join(err, d.engine.Close(ctx))
 	}
 	return d, nil
+}
+
+// hostLimits are those of the providers that this node has.
+func (c *Config) hostLimits() map[string]int {
+	if c.VSphere.URL == "" {
+		return nil
+	}
+	return map[string]int{"vsphere": c.VSphere.MaxExportsPerHost}
 }
 
 // providers makes those that are configured.

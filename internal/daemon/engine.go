@@ -37,18 +37,19 @@ const cleanupTimeout = 6 * time.Minute
 // EngineConfig is what an engine needs. All fields but KeyFile, Postgres, Policy and
 // the hooks are required.
 type EngineConfig struct {
-	StateDir  string
-	KeyFile   string   // signs the receipts, made if it is missing; empty: signing.key in StateDir
-	Roots     []string // directories below which outputs may lie
-	Workers   int
-	Scale     Scale                        // zero: Workers is all there is
-	Postgres  store.PostgresOptions        // zero value: SQLite in StateDir
-	Providers map[string]provider.Provider // the engine closes them
-	Policy    admission.Policy             // who starts next; zero values: its defaults
-	Log       *slog.Logger
-	Profiles  []string    // directories with profiles; the earlier one counts
-	Bandwidth limit.Plan  // of all jobs of this node together
-	Steps     StepsConfig // what the steps of workflows need
+	StateDir   string
+	KeyFile    string   // signs the receipts, made if it is missing; empty: signing.key in StateDir
+	Roots      []string // directories below which outputs may lie
+	Workers    int
+	Scale      Scale                        // zero: Workers is all there is
+	Postgres   store.PostgresOptions        // zero value: SQLite in StateDir
+	Providers  map[string]provider.Provider // the engine closes them
+	HostLimits map[string]int               // exports at once from each host of a provider; 0: any number
+	Policy     admission.Policy             // who starts next; zero values: its defaults
+	Log        *slog.Logger
+	Profiles   []string    // directories with profiles; the earlier one counts
+	Bandwidth  limit.Plan  // of all jobs of this node together
+	Steps      StepsConfig // what the steps of workflows need
 
 	Retention service.RetentionPolicy // zero: everything is kept
 	Retained  service.RetentionHooks
@@ -86,6 +87,11 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 		return nil, err
 	}
 	e, err := assemble(st, c)
+	for provider, slots := range c.HostLimits {
+		if err == nil {
+			err = st.LimitHosts(ctx, provider, slots)
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}

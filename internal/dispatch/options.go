@@ -31,6 +31,7 @@ type Hooks struct {
 	Started     func(j job.Job)
 	Retried     func(j job.Job) // j.Error says why, j.NotBefore when
 	Interrupted func(j job.Job)
+	Yielded     func(j job.Job)                     // its host had no free slot
 	Finished    func(j job.Job, took time.Duration) // since the first start
 }
 

@@ -47,6 +47,7 @@ type Books interface {
 	Ledger(l Lease) Ledger
 	Checkpoints(l Lease) Checkpoints
 	Steps(l Lease) Steps
+	Hosts(l Lease) Hosts
 }
 
 // Orphans are remote objects of jobs that have ended: their clean-up did not get

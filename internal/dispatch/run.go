@@ -107,6 +107,7 @@ func (r *run) task() Task {
 	return Task{
 		Job: l.Job, Token: r.token,
 		Ledger: patientLedger{r.d.q.Ledger(l), r}, Checkpoints: patientCheckpoints{r.d.q.Checkpoints(l), r}, Steps: patientSteps{r.d.q.Steps(l), r},
+		Hosts:     patientHosts{r.d.q.Hosts(l), r},
 		SaveToken: r.saveToken,
 		Progress:  r.setProgress,
 	}
@@ -148,6 +149,8 @@ func (r *run) decide(o job.Outcome, err error) (c job.Change, ok bool) {
 		return r.settleCancelled()
 	case errors.Is(cause, ErrTimeout):
 		return r.fail(ErrTimeout)
+	case IsHostFull(err):
+		return job.YieldBy(node, fault.As(err).Msg), true
 	case fault.KindOf(err).Retryable() && !isFinal(err) && j.Attempt < j.MaxAttempts:
 		return job.RetryAt(node, err, r.d.o.Now().Add(r.d.o.pause(j.Attempt))), true
 	}

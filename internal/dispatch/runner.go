@@ -70,6 +70,7 @@ type Task struct {
 	Ledger      Ledger
 	Checkpoints Checkpoints
 	Steps       Steps // of a workflow
+	Hosts       Hosts // slots of the hosts that are read from; nil: there is no limit
 	// SaveToken keeps the provider's handle to the frozen VM for a later run. It
 	// is durable when it returns; nil forgets it.
 	SaveToken func(ctx context.Context, token []byte) error

@@ -56,6 +56,10 @@ func (r *run) observe(j job.Job, c job.Change) {
 		if h.Retried != nil {
 			h.Retried(j)
 		}
+	case c.Trigger == job.Yield:
+		if h.Yielded != nil {
+			h.Yielded(j)
+		}
 	case h.Interrupted != nil:
 		h.Interrupted(j)
 	}

@@ -19,6 +19,7 @@ const (
 	Started       Kind = "job.started"
 	Retrying      Kind = "job.retrying"
 	Interrupted   Kind = "job.interrupted"
+	Waiting       Kind = "job.waiting" // a started job was put back: its host has no free slot
 	Cancelling    Kind = "job.cancelling"
 	Completed     Kind = "job.completed"
 	Failed        Kind = "job.failed"
@@ -30,6 +31,7 @@ const (
 
 	StepStarted   Kind = "step.started"
 	StepRetrying  Kind = "step.retrying"
+	StepWaiting   Kind = "step.waiting" // its host has no free slot
 	StepCompleted Kind = "step.completed"
 	StepFailed    Kind = "step.failed"
 	StepSkipped   Kind = "step.skipped"

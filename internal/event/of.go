@@ -49,8 +49,11 @@ func kindOf(to job.State, on job.Trigger) Kind {
 	case job.Cancelled:
 		return Cancelled
 	case job.Pending:
-		if on == job.Retry {
+		switch on {
+		case job.Retry:
 			return Retrying
+		case job.Yield:
+			return Waiting
 		}
 	}
 	return Interrupted
@@ -81,6 +84,9 @@ func kindOfStep(s job.StepState) Kind {
 	case job.StepCancelled:
 		return StepCancelled
 	case job.StepPending:
+		if s.Error == nil {
+			return StepWaiting
+		}
 		return StepRetrying
 	case job.StepRunning:
 	}

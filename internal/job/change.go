@@ -44,6 +44,11 @@ func InterruptBy(node, reason string) Change {
 	return Change{Trigger: Interrupt, Actor: "node:" + node, Reason: reason}
 }
 
+// YieldBy gives the job back until its host has a free slot.
+func YieldBy(node, reason string) Change {
+	return Change{Trigger: Yield, Actor: "node:" + node, Reason: reason}
+}
+
 // SettleBy ends the clean-up of a cancelled job.
 func SettleBy(node string) Change {
 	return Change{Trigger: Settle, Actor: "node:" + node}
@@ -144,7 +149,7 @@ func (j *Job) restart(now time.Time) (changed bool) {
 		return changed
 	}
 	j.State, j.Attempt, j.ReadyAt = Pending, 0, *timeRef(now)
-	j.Node, j.CancelReason = "", ""
+	j.Node, j.Host, j.CancelReason = "", "", ""
 	j.StartedAt, j.FinishedAt, j.NotBefore, j.Progress = nil, nil, nil, nil
 	return true
 }
@@ -166,15 +171,18 @@ func (j *Job) own(c Change, from State, now time.Time) {
 		if !j.State.Final() {
 			j.Node = ""
 		}
-		if c.Trigger == Interrupt && from == Running {
+		if (c.Trigger == Interrupt || c.Trigger == Yield) && from == Running {
 			j.Attempt--
+		}
+		if c.Trigger == Yield && j.Attempt == 0 {
+			j.StartedAt = nil // it looked up where its VM is, no more
 		}
 	}
 }
 
 func (j *Job) finish(c Change, now time.Time) {
 	j.FinishedAt, j.NotBefore, j.Paused = timeRef(now), nil, false
-	j.Error = nil
+	j.Error, j.Host = nil, ""
 	switch j.State {
 	case Completed:
 		j.Artifacts, j.Receipt = c.Outcome.Artifacts, c.Outcome.Receipt

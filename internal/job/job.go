@@ -47,14 +47,15 @@ type Job struct {
 	Spec         Spec            `json:"spec"`
 	State        State           `json:"status"`
 	Priority     Priority        `json:"priority"`
-	WaitReason   string          `json:"wait_reason,omitempty"` // slot, tenant_limit, not_before, paused
+	WaitReason   string          `json:"wait_reason,omitempty"` // slot, tenant_limit, host_limit, not_before, paused
 	Paused       bool            `json:"paused,omitempty"`
 	Attempt      int             `json:"attempt"` // attempts begun, from 1
 	MaxAttempts  int             `json:"max_attempts"`
 	Epoch        int64           `json:"-"` // fencing number: rises whenever the job changes hands
 	Seq          int64           `json:"-"` // order of submission, given by the store
 	Node         string          `json:"node,omitempty"`
-	ReadyAt      time.Time       `json:"-"` // it could have started since then
+	Host         string          `json:"host,omitempty"` // PROVIDER/HOST that it reads from, or waits for
+	ReadyAt      time.Time       `json:"-"`              // it could have started since then
 	SubmittedAt  time.Time       `json:"submitted_at"`
 	StartedAt    *time.Time      `json:"started_at,omitempty"`
 	FinishedAt   *time.Time      `json:"finished_at,omitempty"`
@@ -73,6 +74,7 @@ type Job struct {
 const (
 	WaitSlot        = "slot"         // all workers are busy, or other jobs go first
 	WaitTenantLimit = "tenant_limit" // its tenant runs as many jobs as it may
+	WaitHostLimit   = "host_limit"   // its host serves as many exports as it may
 	WaitNotBefore   = "not_before"   // its time has not come
 	WaitPaused      = "paused"       // it, or its tenant, is held back
 )

@@ -39,13 +39,14 @@ func (s State) Final() bool { return s == Completed || s == Failed || s == Cance
 type Trigger string
 
 // The triggers. A worker owns the job between Claim and one of Complete, Fail,
-// Retry, Interrupt or Settle.
+// Retry, Interrupt, Yield or Settle.
 const (
 	Claim     Trigger = "claim"     // a worker takes the job
 	Complete  Trigger = "complete"  // the run succeeded
 	Fail      Trigger = "fail"      // the run failed for good and has cleaned up
 	Retry     Trigger = "retry"     // the run, or a clean-up, failed and is to be tried again
 	Interrupt Trigger = "interrupt" // the node shut down, or the lease ran out
+	Yield     Trigger = "yield"     // its host has no free slot
 	Cancel    Trigger = "cancel"    // somebody asks to stop
 	Abandon   Trigger = "abandon"   // the same, for a pending job that ran before
 	Settle    Trigger = "settle"    // a cancelled job has cleaned up
@@ -56,12 +57,12 @@ const (
 	Restart    Trigger = "restart"    // somebody wants a job that did not succeed to be tried again now
 )
 
-var triggers = [...]Trigger{Claim, Complete, Fail, Retry, Interrupt, Cancel, Abandon, Settle, Pause, Resume, Reschedule, Restart}
+var triggers = [...]Trigger{Claim, Complete, Fail, Retry, Interrupt, Yield, Cancel, Abandon, Settle, Pause, Resume, Reschedule, Restart}
 
 // Releases tells whether the worker's right to the job ends with the trigger.
 func (t Trigger) Releases() bool {
 	switch t {
-	case Complete, Fail, Retry, Interrupt, Settle:
+	case Complete, Fail, Retry, Interrupt, Yield, Settle:
 		return true
 	}
 	return false
@@ -84,12 +85,14 @@ var rules = [...]rule{
 	{Running, Fail, Failed, "An error that no retry cures, or the last attempt; side effects are gone."},
 	{Running, Retry, Pending, "A transient error: again after a pause, from the checkpoint."},
 	{Running, Interrupt, Pending, "Shutdown or lost lease: no failure, the attempt does not count, the checkpoint stays."},
+	{Running, Yield, Pending, "Its host serves as many exports as it may: no failure, the attempt does not count, it starts when a slot is free."},
 	{Running, Cancel, Cancelling, "The run is told to stop and cleans up."},
 	{Cancelling, Claim, Cancelling, "The run is gone (crash, shutdown): another worker takes over the clean-up."},
 	{Cancelling, Complete, Completed, "The output was published before the run saw the request."},
 	{Cancelling, Fail, Cancelled, "The run failed and cleaned up while the request came in."},
 	{Cancelling, Retry, Cancelling, "The clean-up failed: again after a pause."},
 	{Cancelling, Interrupt, Cancelling, "Shutdown or lost lease during the clean-up: it is done again."},
+	{Cancelling, Yield, Cancelling, "The run gave the job back before it saw the request: another worker cleans up."},
 	{Cancelling, Settle, Cancelled, "Every side effect is gone."},
 	{Cancelling, Cancel, Cancelling, "It was asked before; nothing changes."},
 	{Completed, Cancel, Completed, "Too late; nothing changes."},

@@ -31,7 +31,7 @@ type StepState struct {
 	Attempt    int        `json:"attempt"` // attempts begun, from 1
 	StartedAt  *time.Time `json:"started_at,omitempty"`
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
-	Reason     string     `json:"reason,omitempty"` // why it was skipped
+	Reason     string     `json:"reason,omitempty"` // why it was skipped, or waits
 	Error      *Failure   `json:"error,omitempty"`  // of the last attempt
 	Artifacts  []Artifact `json:"artifacts,omitempty"`
 }

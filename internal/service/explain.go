@@ -16,7 +16,17 @@ type Waits struct {
 	Verdict admission.Verdict // of a pending job
 	Running int               // jobs of the tenant that hold a slot
 	Limit   int               // max_concurrent_jobs of the tenant; 0: none
+	Host    HostWait          // that the job reads from; zero: not known, or without a limit
 	Took    time.Duration     // of the tenant's last completed jobs, on average; 0: unknown
+}
+
+// HostWait is a host as a job sees it that waits for one of its slots.
+type HostWait struct {
+	Name   string // PROVIDER/HOST
+	Limit  int
+	Held   int
+	Jobs   []string // of the tenant that hold a slot, in the order in which they took it
+	Others int      // jobs of other tenants that do
 }
 
 // Explanation tells why a job is not at work.
@@ -65,6 +75,8 @@ func (e *Explanation) message() string {
 		return "the job is not to start before " + j.NotBefore.Format(time.RFC3339)
 	case job.WaitTenantLimit:
 		return fmt.Sprintf("the tenant runs %d jobs and may run %d at once", e.Running, e.Limit)
+	case job.WaitHostLimit:
+		return fmt.Sprintf("the host %s serves %d exports and may serve %d at once", e.Host.Name, e.Host.Held, e.Host.Limit)
 	case job.WaitSlot:
 		return fmt.Sprintf("%d of %d workers are busy and %s", e.Busy, e.Workers, e.ahead())
 	}
@@ -94,10 +106,14 @@ func (e *Explanation) estimate(now time.Time) time.Time {
 	if v.Reason == job.WaitTenantLimit {
 		ends = max(ends, e.Workers/max(1, e.Limit))
 	}
-	if ends > 0 && e.Took <= 0 {
+	rounds := 0 // of the host's slots, all of which must end before
+	if v.Reason == job.WaitHostLimit {
+		rounds = 1 + v.OnHost/max(1, e.Host.Limit)
+	}
+	if ends+rounds > 0 && e.Took <= 0 {
 		return time.Time{}
 	}
-	at := now.Add(time.Duration(ends) * e.Took / time.Duration(e.Workers))
+	at := now.Add(max(time.Duration(ends)*e.Took/time.Duration(e.Workers), time.Duration(rounds)*e.Took))
 	if e.Job.NotBefore != nil && e.Job.NotBefore.After(at) {
 		at = *e.Job.NotBefore
 	}

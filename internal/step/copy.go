@@ -46,7 +46,7 @@ func (r *run) copy(ctx context.Context) error {
 	if err := r.save(ctx); err != nil {
 		return errors.Join(err, snap.Detach(context.WithoutCancel(ctx)))
 	}
-	return r.release(ctx, snap)
+	return errors.Join(r.release(ctx, snap), r.freeHost(ctx))
 }
 
 // release removes the snapshot, with time of its own: a cancel must not leave it.
@@ -59,11 +59,17 @@ func (r *run) release(ctx context.Context, snap provider.Snapshot) error {
 // open freezes the VM, or finds the frozen one of an earlier run.
 func (r *run) open(ctx context.Context) (provider.Snapshot, error) {
 	vm := r.st.VM
+	var err error
 	if vm.ID == "" {
-		var err error
-		if vm, err = r.find(ctx); err != nil {
-			return nil, err
-		}
+		vm, err = r.find(ctx)
+	} else {
+		vm, err = r.whereabouts(ctx)
+	}
+	if err == nil {
+		err = r.takeHost(ctx, vm.Host)
+	}
+	if err != nil {
+		return nil, err
 	}
 	spec := r.t.Job.Spec
 	o := provider.OpenOptions{JobID: r.t.Job.ID, PowerOff: spec.PowerOff, Transport: spec.Transport,

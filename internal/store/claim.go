@@ -97,6 +97,12 @@ func (a *admittance) claim(n int, start func(row) (dispatch.Lease, error)) ([]di
 		if err != nil {
 			return nil, err
 		}
+		known := found && r.Host != ""
+		if found {
+			if found, err = a.t.reserve(&r); err != nil {
+				return nil, err
+			}
+		}
 		if found {
 			a.policy.Take(&a.state, c)
 			touched[c.Share] = true
@@ -108,11 +114,25 @@ func (a *admittance) claim(n int, start func(row) (dispatch.Lease, error)) ([]di
 		} else {
 			misses++
 		}
-		if err := a.refresh(&a.state.Shares[c.Share]); err != nil {
+		if known { // the host may be full: that is to be seen by all tenants
+			err = a.refreshAll()
+		} else {
+			err = a.refresh(&a.state.Shares[c.Share])
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
 	return leases, a.save(touched)
+}
+
+func (a *admittance) refreshAll() error {
+	for i := range a.state.Shares {
+		if err := a.refresh(&a.state.Shares[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // refresh looks for the heads of a tenant again.

@@ -14,13 +14,20 @@ import (
 // What an explanation looks at: the first jobs of each lane, and those that wait
 // longest, as far as it looks ahead.
 const (
-	sqlLane = `SELECT tenant, priority, seq, ready_at FROM jobs
+	sqlLane = `SELECT tenant, priority, seq, ready_at, host FROM jobs
 		WHERE tenant = $1 AND state = 'pending' AND delayed = 0 AND priority = $2 ORDER BY seq LIMIT $3`
-	sqlAges = `SELECT tenant, priority, seq, ready_at FROM jobs
+	sqlAges = `SELECT tenant, priority, seq, ready_at, host FROM jobs
 		WHERE tenant = $1 AND state = 'pending' AND delayed = 0 ORDER BY ready_at, seq LIMIT $2`
-	sqlDue = `SELECT tenant, priority, seq, ready_at FROM jobs
+	sqlDue = `SELECT tenant, priority, seq, ready_at, host FROM jobs
 		WHERE state = 'pending' AND delayed = 1 AND not_before <= $1 ORDER BY not_before LIMIT $2`
-	sqlTook = `SELECT CAST(COALESCE(SUM(finished_at - started_at), 0) AS BIGINT), COUNT(*) FROM (SELECT finished_at, started_at FROM jobs
+	// sqlParked are those that wait for hosts: more slots, and any of them may be
+	// next.
+	sqlParked = `SELECT tenant, priority, seq, ready_at, host FROM jobs
+		WHERE state = 'pending' AND delayed = 3 AND host <> '' ORDER BY priority, seq LIMIT $1`
+	sqlParkedAges = `SELECT tenant, priority, seq, ready_at, host FROM jobs
+		WHERE state = 'pending' AND delayed = 3 AND host <> '' ORDER BY ready_at, seq LIMIT $1`
+	sqlHolders = `SELECT s.host, s.job_id, j.tenant FROM host_slots s JOIN jobs j ON j.id = s.job_id WHERE s.host = $1 ORDER BY s.taken_at, s.job_id`
+	sqlTook    = `SELECT CAST(COALESCE(SUM(finished_at - started_at), 0) AS BIGINT), COUNT(*) FROM (SELECT finished_at, started_at FROM jobs
 		WHERE tenant = $1 AND state = 'completed' ORDER BY seq DESC LIMIT 20) AS recent`
 )
 
@@ -39,6 +46,10 @@ func (r *reader) Explain(ctx context.Context, id string, free int) (service.Wait
 		return w, classify(q.err)
 	}
 	w.Verdict = r.s.policy.Explain(c)
+	w.Host = q.hostWait(c, r.tenant)
+	if q.err != nil {
+		return w, classify(q.err)
+	}
 	for _, s := range c.State.Shares {
 		if s.Tenant == r.tenant {
 			w.Running, w.Limit = s.Running, s.Limit
@@ -57,7 +68,8 @@ type questions struct {
 // ask reads the case of a pending job.
 func (q *questions) ask(j job.Job) admission.Case {
 	c := admission.Case{
-		Job:    admission.Waiting{Tenant: j.Tenant, Ready: admission.Ready{Seq: j.Seq, Class: j.Priority.Class(), Since: j.ReadyAt}},
+		Job:    admission.Waiting{Tenant: j.Tenant, Host: j.Host, Ready: admission.Ready{Seq: j.Seq, Class: j.Priority.Class(), Since: j.ReadyAt}},
+		Parked: j.WaitReason == job.WaitHostLimit,
 		Paused: j.Paused, Retrying: j.Retrying(), Now: q.s.clock.wall(),
 	}
 	at := c.Now
@@ -69,6 +81,10 @@ func (q *questions) ask(j job.Job) admission.Case {
 	}
 	c.State = q.state()
 	due := q.waiting(sqlDue, at.UnixMicro(), 4*admission.Depth)
+	if j.Host != "" {
+		due = append(due, q.waiting(sqlParked, 4*admission.Depth)...)
+		due = append(due, q.waiting(sqlParkedAges, 4*admission.Depth)...)
+	}
 	for _, o := range append(due, c.Job) {
 		q.know(&c.State, o.Tenant)
 	}
@@ -82,6 +98,7 @@ func (q *questions) ask(j job.Job) admission.Case {
 		}
 	}
 	slices.SortFunc(c.Jobs, func(a, b admission.Waiting) int { return int(a.Seq - b.Seq) })
+	c.State.Hosts = q.hosts(append(slices.Clip(c.Jobs), c.Job))
 	return c
 }
 
@@ -133,7 +150,7 @@ func (q *questions) waiting(query string, args ...any) (all []admission.Waiting)
 	rows, err := q.s.read.QueryContext(q.ctx, query, args...)
 	all, q.err = scanAll(rows, err, func(rows *sql.Rows) (w admission.Waiting, err error) {
 		var since int64
-		err = rows.Scan(&w.Tenant, &w.Class, &w.Seq, &since)
+		err = rows.Scan(&w.Tenant, &w.Class, &w.Seq, &since, &w.Host)
 		w.Since = time.UnixMicro(since).UTC()
 		return w, err
 	})

@@ -164,6 +164,9 @@ func (s *Store) fenced(ctx context.Context, l dispatch.Lease, fn func(*tx) error
 // Reap implements dispatch.Queue.
 func (s *Store) Reap(ctx context.Context) (int, error) {
 	q := question{sqlExpired, []any{s.clock.lease(), reapBatch}}
+	if err := s.unparkLost(ctx); err != nil {
+		return 0, err
+	}
 	return s.release(ctx, "the lease ran out", q, func(t *tx) ([]string, error) { return t.strings(sqlExpired, t.lease(), reapBatch) })
 }
 

@@ -15,14 +15,15 @@ import (
 // wholeColumns are all, in the order of row.whole.
 const (
 	jobColumns = `seq, id, tenant, state, priority, delayed, ready_at, attempt, max_attempts, epoch, node, cancel_reason, not_before,
-		submitted_at, started_at, finished_at, spec, failure, progress, artifacts, lease_until, artifacts_removed_at`
-	wholeColumns = jobColumns + `, receipt, token`
+		submitted_at, started_at, finished_at, spec, failure, progress, artifacts, lease_until, artifacts_removed_at, host`
+	wholeColumns = jobColumns + `, receipt, token, host_step`
 )
 
 // What the column delayed holds: a pending job is ready only with 0.
 const (
 	delayedUntil  = 1 // not_before was ahead when last looked at
 	delayedPaused = 2
+	delayedHost   = 3 // its host has no slot for it
 )
 
 // row is a job as the table has it.
@@ -30,6 +31,7 @@ type row struct {
 	job.Job
 	leaseUntil sql.NullInt64
 	token      []byte
+	hostStep   string // which step reads from Host
 
 	class, delayed                          int
 	readyAt                                 int64
@@ -42,11 +44,11 @@ type row struct {
 func (r *row) list() []any {
 	return []any{
 		&r.Seq, &r.ID, &r.Tenant, &r.State, &r.class, &r.delayed, &r.readyAt, &r.Attempt, &r.MaxAttempts, &r.Epoch, &r.Node, &r.CancelReason, &r.notBefore,
-		&r.submitted, &r.started, &r.finished, &r.spec, &r.failure, &r.progress, &r.artifacts, &r.leaseUntil, &r.artifactsRemoved,
+		&r.submitted, &r.started, &r.finished, &r.spec, &r.failure, &r.progress, &r.artifacts, &r.leaseUntil, &r.artifactsRemoved, &r.Host,
 	}
 }
 
-func (r *row) whole() []any { return append(r.list(), &r.receipt, &r.token) }
+func (r *row) whole() []any { return append(r.list(), &r.receipt, &r.token, &r.hostStep) }
 
 // decode fills the job from what was scanned.
 func (r *row) decode(now time.Time) error {
@@ -84,6 +86,8 @@ func (r *row) explain(now time.Time) {
 		r.WaitReason = job.WaitPaused
 	case r.NotBefore != nil && r.NotBefore.After(now):
 		r.WaitReason = job.WaitNotBefore
+	case r.delayed == delayedHost:
+		r.WaitReason = job.WaitHostLimit
 	default:
 		r.WaitReason = job.WaitSlot
 	}

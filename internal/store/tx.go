@@ -160,7 +160,7 @@ func (t *tx) apply(r row, c job.Change, leaseUntil int64) (job.Job, bool, error)
 	if !changed && r.Epoch == before.Epoch {
 		return before, false, nil // it was so before
 	}
-	if err := t.save(r, before, c, leaseUntil); err != nil {
+	if err := t.save(&r, before, c, leaseUntil); err != nil {
 		return before, false, err
 	}
 	if r.State == job.Pending || r.State == job.Cancelling {
@@ -175,7 +175,7 @@ func (t *tx) apply(r row, c job.Change, leaseUntil int64) (job.Job, bool, error)
 }
 
 // save writes what a change may have altered. The fence is in the statement.
-func (t *tx) save(r row, before job.Job, c job.Change, leaseUntil int64) error {
+func (t *tx) save(r *row, before job.Job, c job.Change, leaseUntil int64) error {
 	failure, err := encodeOrNull(r.Error)
 	if err != nil {
 		return err
@@ -191,18 +191,24 @@ func (t *tx) save(r row, before job.Job, c job.Change, leaseUntil int64) error {
 	case c.Trigger.Releases():
 		lease = sql.NullInt64{}
 	}
+	r.delayed = t.heldBack(r.Job)
 	n, err := t.exec(`UPDATE jobs SET state = $1, delayed = $2, not_before = $3, epoch = $4, node = $5, lease_until = $6, attempt = $7,
 		started_at = $8, finished_at = $9, cancel_reason = $10, failure = $11, artifacts = $12, receipt = $13, token = $14,
-		priority = $15, ready_at = $16, progress = CASE WHEN $17 = 1 THEN NULL ELSE progress END
-		WHERE id = $18 AND epoch = $19 AND state = $20`,
-		string(r.State), t.delayed(r.Job), micros(r.NotBefore), r.Epoch, r.Node, lease, r.Attempt,
+		priority = $15, ready_at = $16, progress = CASE WHEN $17 = 1 THEN NULL ELSE progress END, host = $18
+		WHERE id = $19 AND epoch = $20 AND state = $21`,
+		string(r.State), r.delayed, micros(r.NotBefore), r.Epoch, r.Node, lease, r.Attempt,
 		nullMicros(r.StartedAt), nullMicros(r.FinishedAt), r.CancelReason, failure, artifacts, []byte(r.Receipt), r.keptToken(),
-		r.Priority.Class(), r.ReadyAt.UnixMicro(), flag(r.Progress == nil), r.ID, before.Epoch, string(before.State))
+		r.Priority.Class(), r.ReadyAt.UnixMicro(), flag(r.Progress == nil), r.Host, r.ID, before.Epoch, string(before.State))
 	if err != nil {
 		return err
 	}
 	if n != 1 {
 		return errStale(r.ID)
+	}
+	if before.Host != "" {
+		if err := t.settleHost(r, before.Host, c.Trigger.Releases()); err != nil {
+			return err
+		}
 	}
 	if err := t.usage(r.Job, c); err != nil {
 		return err

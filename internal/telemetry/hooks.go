@@ -35,6 +35,7 @@ func (m *Metrics) Service() service.Hooks {
 func (m *Metrics) Dispatch() dispatch.Hooks {
 	return dispatch.Hooks{
 		Retried: func(job.Job) { m.retries.Inc() },
+		Yielded: func(job.Job) { m.hostYields.Inc() },
 		Finished: func(j job.Job, took time.Duration) {
 			m.finished.WithLabelValues(string(j.State)).Inc()
 			format := j.Spec.Format

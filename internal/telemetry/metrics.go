@@ -57,6 +57,7 @@ type Metrics struct {
 	sourceRetries *prometheus.CounterVec
 	relogins      prometheus.Counter
 	hostWaits     prometheus.Gauge
+	hostYields    prometheus.Counter
 }
 
 const namespace = "hypervisord"
@@ -108,6 +109,7 @@ func NewMetrics(s Sources) *Metrics {
 	m.hostWaits = prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "source_host_waits", Help: "Streams that wait for a slot on an ESXi host.",
 	})
+	m.hostYields = m.counter("host_limit_waits_total", "Started jobs that were put back because their host had no free slot.")
 	m.registry.MustRegister(m.hostWaits, &backlog{jobs: s.Jobs, log: s.Log},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if s.Nodes != nil {

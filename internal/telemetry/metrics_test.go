@@ -56,6 +56,7 @@ func TestNamesAndLabels(t *testing.T) {
 		"hypervisord_build_info{go_version,version}",
 		"hypervisord_bytes_total{direction}",
 		"hypervisord_goroutines{}",
+		"hypervisord_host_limit_waits_total{}",
 		"hypervisord_http_errors_total{method,path}",
 		"hypervisord_http_request_duration_seconds{method,path}",
 		"hypervisord_http_requests_total{method,path,status}",

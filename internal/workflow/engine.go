@@ -31,6 +31,9 @@ const (
 	// finallyTime is how long one step of finally may take after a cancel or a
 	// time-out of the job.
 	finallyTime = 2 * time.Minute
+	// hostPause is how long a step waits for a slot of its host before it looks
+	// again, if others of its job are at work.
+	hostPause = 5 * time.Second
 )
 
 // errStepTimeout ends an attempt that took too long.

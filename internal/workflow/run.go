@@ -36,20 +36,25 @@ type ended struct {
 
 // walk runs the steps [from, to) as they become ready and returns when all have
 // ended. On an error the steps that run have been told to stop and have returned;
-// they and those after them are as if they had been interrupted.
+// they and those after them are as if they had been interrupted. A step whose
+// host has no free slot is tried again while others run; when none is left, its
+// error is that of the walk.
 func (r *run) walk(ctx context.Context, from, to int) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var (
 		done    = make(chan ended)
 		running = map[int]bool{}
+		parked  = map[int]error{} // without a slot of their host
 		failed  error
 	)
+	again := time.NewTicker(hostPause)
+	defer again.Stop()
 	for {
 		for progress := true; progress && failed == nil && ctx.Err() == nil; {
 			progress = false
 			for i := from; i < to && len(running) < maxParallel; i++ {
-				if running[i] || r.state(i).Final() || !r.ready(i) {
+				if running[i] || parked[i] != nil || r.state(i).Final() || !r.ready(i) {
 					continue
 				}
 				if why := r.skip(i); why != "" && r.state(i) == job.StepPending && r.attempt(i) == 0 {
@@ -67,8 +72,18 @@ func (r *run) walk(ctx context.Context, from, to int) error {
 		if len(running) == 0 {
 			break
 		}
-		d := <-done
+		var d ended
+		select {
+		case d = <-done:
+		case <-again.C:
+			clear(parked)
+			continue
+		}
 		delete(running, d.i)
+		if dispatch.IsHostFull(d.err) {
+			parked[d.i] = d.err
+			continue
+		}
 		if d.err != nil && failed == nil {
 			failed = d.err
 			stop(d.err)
@@ -76,6 +91,9 @@ func (r *run) walk(ctx context.Context, from, to int) error {
 	}
 	if failed == nil && ctx.Err() != nil {
 		failed = context.Cause(ctx)
+	}
+	for i := from; i < to && failed == nil; i++ {
+		failed = parked[i]
 	}
 	return failed
 }

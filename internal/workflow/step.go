@@ -35,6 +35,9 @@ func (r *run) step(ctx context.Context, i int) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
+		if dispatch.IsHostFull(err) {
+			return r.yield(ctx, i, err)
+		}
 		r.log.WarnContext(ctx, "a step failed", "step", s.ID, "attempt", r.attempt(i), "error", fault.Detail(err))
 		if !fault.KindOf(err).Retryable() || r.finallyTime > 0 || r.attempt(i) >= s.Attempts() {
 			if cerr := r.clean(ctx, i, x); cerr != nil {
@@ -57,9 +60,25 @@ func (r *run) start(ctx context.Context, i int) error {
 		return nil
 	}
 	r.states[i].Begin(time.Now())
-	r.states[i].Error = nil
+	r.states[i].Error, r.states[i].Reason = nil, ""
 	r.mu.Unlock()
 	return r.save(ctx, i)
+}
+
+// yield makes a step as it was before an attempt whose host had no free slot.
+func (r *run) yield(ctx context.Context, i int, full error) error {
+	r.mu.Lock()
+	st := &r.states[i]
+	st.State, st.Attempt = job.StepPending, st.Attempt-1
+	if st.Attempt == 0 {
+		st.StartedAt = nil
+	}
+	st.Reason = fault.As(full).Msg
+	r.mu.Unlock()
+	if err := r.save(ctx, i); err != nil {
+		return err
+	}
+	return full
 }
 
 // pause keeps the failed attempt and waits for the next one.
@@ -67,6 +86,11 @@ func (r *run) pause(ctx context.Context, i int, err error) error {
 	r.mu.Lock()
 	r.states[i].State, r.states[i].Error = job.StepPending, job.FailureOf(err)
 	r.mu.Unlock()
+	if r.t.Hosts != nil {
+		if err := r.t.Hosts.Of(r.plan.Steps[i].ID).Free(ctx); err != nil {
+			return err
+		}
+	}
 	if err := r.save(ctx, i); err != nil {
 		return err
 	}
@@ -190,6 +214,9 @@ func (r *run) task(i int) Task {
 	t.Ledger = r.t.Ledger.Of(s.ID, t.Job.Spec.Provider)
 	t.Checkpoints = checkpoints{r.t.Checkpoints, s.ID}
 	t.Steps = nil
+	if t.Hosts != nil {
+		t.Hosts = t.Hosts.Of(s.ID)
+	}
 	t.SaveToken = func(ctx context.Context, token []byte) error {
 		r.mu.Lock()
 		r.tokens[i] = token

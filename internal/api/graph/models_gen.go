@@ -34,6 +34,19 @@ type Cancellation struct {
 	Error   *job.Failure           `json:"error,omitempty"`
 }
 
+type HostWait struct {
+	// PROVIDER/HOST
+	Name  string `json:"name"`
+	Limit int    `json:"limit"`
+	Held  int    `json:"held"`
+	// Those of the tenant that hold a slot.
+	Jobs []string `json:"jobs"`
+	// How many others do.
+	Others int `json:"others"`
+	// Jobs that take a slot before this one.
+	Ahead int `json:"ahead"`
+}
+
 type JobConnection struct {
 	Edges    []JobEdge `json:"edges"`
 	Nodes    []Job     `json:"nodes"`
@@ -64,6 +77,7 @@ type PageInfo struct {
 type Remedy struct {
 	Action string        `json:"action"`
 	Tenant *string       `json:"tenant,omitempty"`
+	Host   *string       `json:"host,omitempty"`
 	To     *job.Priority `json:"to,omitempty"`
 	N      *int          `json:"n,omitempty"`
 	At     *time.Time    `json:"at,omitempty"`

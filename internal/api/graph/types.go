@@ -153,7 +153,7 @@ func (e Explanation) AheadIsLeast() bool { return e.Verdict.Ahead < 0 }
 
 // WaitingSince is since when the job could have started.
 func (e Explanation) WaitingSince() *time.Time {
-	if r := e.Verdict.Reason; r == job.WaitSlot || r == job.WaitTenantLimit {
+	if r := e.Verdict.Reason; r == job.WaitSlot || r == job.WaitTenantLimit || r == job.WaitHostLimit {
 		return &e.Job.ReadyAt
 	}
 	return nil
@@ -166,12 +166,21 @@ func (e Explanation) NotBefore() *time.Time { return e.Job.NotBefore }
 func (e Explanation) Remedy() []Remedy {
 	out := make([]Remedy, len(e.Verdict.Remedy))
 	for i, r := range e.Verdict.Remedy {
-		out[i] = Remedy{Action: string(r.Kind), Tenant: some(r.Tenant), To: some(r.To), At: timeOf(r.At)}
+		out[i] = Remedy{Action: string(r.Kind), Tenant: some(r.Tenant), Host: some(r.Host), To: some(r.To), At: timeOf(r.At)}
 		if r.N != 0 {
 			out[i].N = &e.Verdict.Remedy[i].N
 		}
 	}
 	return out
+}
+
+// Host is nil if it is not known, or has no limit.
+func (e Explanation) Host() *HostWait {
+	h := e.Explanation.Host
+	if h.Limit == 0 {
+		return nil
+	}
+	return &HostWait{Name: h.Name, Limit: h.Limit, Held: h.Held, Jobs: append([]string{}, h.Jobs...), Others: h.Others, Ahead: e.Verdict.OnHost}
 }
 
 func timeOf(t time.Time) *time.Time {

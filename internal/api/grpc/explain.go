@@ -32,11 +32,14 @@ func explanationPB(e service.Explanation) *pb.Explanation {
 	if v.Ahead < 0 {
 		out.Detail.Ahead, out.Detail.AheadIsLeast = admission.Depth, true
 	}
-	if v.Reason == job.WaitSlot || v.Reason == job.WaitTenantLimit {
+	if v.Reason == job.WaitSlot || v.Reason == job.WaitTenantLimit || v.Reason == job.WaitHostLimit {
 		out.Detail.WaitingSince = timePB(&e.Job.ReadyAt)
 	}
+	if h := e.Host; h.Limit > 0 {
+		out.Detail.Host = &pb.HostWait{Name: h.Name, Limit: int32(h.Limit), Held: int32(h.Held), Jobs: h.Jobs, Others: int32(h.Others), Ahead: int32(v.OnHost)}
+	}
 	for _, r := range v.Remedy {
-		out.Remedy = append(out.Remedy, &pb.Remedy{Action: string(r.Kind), Tenant: r.Tenant, To: string(r.To), N: int32(r.N), At: timePB(&r.At)})
+		out.Remedy = append(out.Remedy, &pb.Remedy{Action: string(r.Kind), Tenant: r.Tenant, Host: r.Host, To: string(r.To), N: int32(r.N), At: timePB(&r.At)})
 	}
 	return out
 }

@@ -28,7 +28,7 @@ type explainOutput struct {
 type Explanation struct {
 	JobID          string        `json:"job_id"`
 	Status         job.State     `json:"status"`
-	Reason         string        `json:"reason,omitempty" enum:"slot,tenant_limit,not_before,paused" doc:"Why it waits; absent if it does not"`
+	Reason         string        `json:"reason,omitempty" enum:"slot,tenant_limit,host_limit,not_before,paused" doc:"Why it waits; absent if it does not"`
 	Message        string        `json:"message" doc:"The same in words"`
 	Detail         ExplainDetail `json:"detail"`
 	EstimatedStart *time.Time    `json:"estimated_start,omitempty" doc:"If jobs take as long as the tenant's last ones; absent if unknown"`
@@ -42,18 +42,30 @@ type ExplainDetail struct {
 	WorkersBusy   int        `json:"workers_busy"`
 	TenantRunning int        `json:"tenant_running" doc:"Jobs of the tenant that hold a slot"`
 	TenantLimit   int        `json:"tenant_limit" doc:"max_concurrent_jobs; 0: none"`
+	Host          *HostWait  `json:"host,omitempty" doc:"The host that the job reads from, if that is known and has a limit"`
 	Ahead         int        `json:"ahead" doc:"Ready jobs that start before it once nothing but workers is missing"`
 	AheadIsLeast  bool       `json:"ahead_is_least,omitempty" doc:"There are as many or more: looking ahead stopped there"`
 	WaitingSince  *time.Time `json:"waiting_since,omitempty" doc:"It could have started since then"`
 	NotBefore     *time.Time `json:"not_before,omitempty"`
 }
 
+// HostWait is a host and what holds its slots.
+type HostWait struct {
+	Name   string   `json:"name" doc:"PROVIDER/HOST"`
+	Limit  int      `json:"limit" doc:"max_exports_per_host"`
+	Held   int      `json:"held" doc:"Exports that read from it"`
+	Jobs   []string `json:"jobs" doc:"Those of the tenant" nullable:"false"`
+	Others int      `json:"others" doc:"How many are of other tenants"`
+	Ahead  int      `json:"ahead" doc:"Jobs that take a slot of it before this one"`
+}
+
 // Remedy is one action of a remedy.
 type Remedy struct {
-	Action string       `json:"action" enum:"resume,resume_tenant,retry,wait_until,priority,raise_limit,add_workers"`
+	Action string       `json:"action" enum:"resume,resume_tenant,retry,wait_until,priority,raise_limit,raise_host_limit,add_workers"`
 	Tenant string       `json:"tenant,omitempty" doc:"Of resume_tenant and raise_limit"`
+	Host   string       `json:"host,omitempty" doc:"Of raise_host_limit: PROVIDER/HOST"`
 	To     job.Priority `json:"to,omitempty" doc:"Of priority"`
-	N      int          `json:"n,omitempty" doc:"The new max_concurrent_jobs of raise_limit; how many more workers of add_workers"`
+	N      int          `json:"n,omitempty" doc:"The new max_concurrent_jobs of raise_limit; the new max_exports_per_host of raise_host_limit; how many more workers of add_workers"`
 	At     *time.Time   `json:"at,omitempty" doc:"Of wait_until"`
 }
 
@@ -78,14 +90,17 @@ func explanationOf(e service.Explanation) Explanation {
 	if v.Ahead < 0 {
 		out.Detail.Ahead, out.Detail.AheadIsLeast = admission.Depth, true
 	}
-	if v.Reason == job.WaitSlot || v.Reason == job.WaitTenantLimit {
+	if v.Reason == job.WaitSlot || v.Reason == job.WaitTenantLimit || v.Reason == job.WaitHostLimit {
 		out.Detail.WaitingSince = &e.Job.ReadyAt
+	}
+	if h := e.Host; h.Limit > 0 {
+		out.Detail.Host = &HostWait{Name: h.Name, Limit: h.Limit, Held: h.Held, Jobs: append([]string{}, h.Jobs...), Others: h.Others, Ahead: v.OnHost}
 	}
 	if !e.EstimatedStart.IsZero() {
 		out.EstimatedStart = &e.EstimatedStart
 	}
 	for i, r := range v.Remedy {
-		out.Remedy[i] = Remedy{Action: string(r.Kind), Tenant: r.Tenant, To: r.To, N: r.N}
+		out.Remedy[i] = Remedy{Action: string(r.Kind), Tenant: r.Tenant, Host: r.Host, To: r.To, N: r.N}
 		if !r.At.IsZero() {
 			out.Remedy[i].At = &v.Remedy[i].At
 		}

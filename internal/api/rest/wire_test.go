@@ -22,7 +22,7 @@ var wire = map[string]reflect.Type{
 	"Submitted": reflect.TypeFor[client.Submitted](), "Cancellation": reflect.TypeFor[client.Cancellation](),
 	"BulkRequest": reflect.TypeFor[client.BulkRequest](), "BulkFilter": reflect.TypeFor[client.BulkFilter](),
 	"BulkResult": reflect.TypeFor[client.BulkResult](), "BulkItem": reflect.TypeFor[client.BulkIssue](),
-	"Explanation": reflect.TypeFor[client.Explanation](), "ExplainDetail": reflect.TypeFor[client.ExplainDetail](), "Remedy": reflect.TypeFor[client.Remedy](),
+	"Explanation": reflect.TypeFor[client.Explanation](), "ExplainDetail": reflect.TypeFor[client.ExplainDetail](), "HostWait": reflect.TypeFor[client.HostWait](), "Remedy": reflect.TypeFor[client.Remedy](),
 	"Status": reflect.TypeFor[client.Status](), "Workers": reflect.TypeFor[client.Workers](),
 	"Health": reflect.TypeFor[client.Health](), "Check": reflect.TypeFor[client.Check](),
 	"VM": reflect.TypeFor[client.VM](), "Disk": reflect.TypeFor[client.Disk](), "NIC": reflect.TypeFor[client.NIC](), "Blocker": reflect.TypeFor[client.Blocker](),

@@ -51,15 +51,17 @@ func testExplain(w *world) {
 // testRemedies: whatever holds a job back, the next claim starts it when its
 // remedy is applied.
 func testRemedies(w *world) {
-	r := &remedies{world: w, dice: dice(5), limits: map[string]admission.Share{}}
+	r := &remedies{world: w, dice: dice(5), limits: map[string]admission.Share{}, slots: 1}
+	w.must(w.LimitHosts(w.ctx, "p", r.slots))
 	for _, id := range []string{"ours", "theirs", "others"} {
 		r.scopes = append(r.scopes, scope(w.T, tenant.ID(id)))
 	}
-	for range 80 {
+	for range 120 {
 		r.round()
 	}
 	for _, want := range []admission.ActionKind{
 		admission.ActResume, admission.ActResumeTenant, admission.ActRetry, admission.ActWaitUntil, admission.ActPriority, admission.ActRaiseLimit, admission.ActAddWorkers,
+		admission.ActRaiseHostLimit,
 	} {
 		if !slices.Contains(r.seen, want) {
 			w.Errorf("%s never came up", want)
@@ -74,6 +76,7 @@ type remedies struct {
 	limits map[string]admission.Share
 	leases []dispatch.Lease
 	seen   []admission.ActionKind
+	slots  int // of each host
 }
 
 // round makes a mess, picks a job that waits and starts it.
@@ -92,6 +95,9 @@ func (r *remedies) round() {
 		r.limit(string(s.Tenant()), 1+r.dice.Int64N(3), r.dice.IntN(4), r.dice.IntN(5) == 0)
 	}
 	r.keep(r.dice.IntN(3))
+	r.read()
+	r.slots = 1 + r.dice.IntN(2)
+	r.must(r.LimitHosts(r.ctx, "p", r.slots))
 	for len(r.leases) > r.dice.IntN(4) {
 		c := job.CompleteWith("a", job.Outcome{})
 		if r.dice.IntN(2) == 0 {
@@ -119,6 +125,27 @@ func (r *remedies) keep(n int) {
 		r.must(err)
 		r.leases = append(r.leases, leases...)
 	}
+}
+
+// read lets the jobs that run read from hosts, as far as those have slots.
+func (r *remedies) read() {
+	kept := r.leases[:0:0]
+	for _, l := range r.leases {
+		if l.Job.Host != "" || r.dice.IntN(2) == 0 {
+			kept = append(kept, l)
+			continue
+		}
+		host := []string{"one", "two"}[r.dice.IntN(2)]
+		switch err := r.Hosts(l).Take(r.ctx, "p", host); {
+		case dispatch.IsHostFull(err):
+			r.apply(l, job.YieldBy("a", ""))
+		default:
+			r.must(err)
+			l.Job.Host = host
+			kept = append(kept, l)
+		}
+	}
+	r.leases = kept
 }
 
 func (r *remedies) update(s tenant.Scope, id string, c job.Change) {
@@ -152,6 +179,11 @@ func (r *remedies) cure(s tenant.Scope, j job.Job) {
 			r.update(s, j.ID, job.PrioritizeBy("", a.To))
 		case admission.ActRaiseLimit:
 			t.Limit = a.N
+		case admission.ActRaiseHostLimit:
+			if a.Host != j.Host {
+				r.Fatalf("%+v is about another host than %s", a, j.Host)
+			}
+			r.must(r.LimitHosts(r.ctx, "p", a.N))
 		case admission.ActAddWorkers:
 			free += a.N
 		}

@@ -131,15 +131,23 @@ func testAgeing(w *world) {
 // testAdmission plays a random history and compares each claim with what package
 // admission decides on a state that is counted anew from all jobs.
 func testAdmission(w *world) {
-	for seed := range uint64(2) {
+	for seed := range uint64(3) {
 		m := &fairModel{world: w, dice: dice(seed), policy: admission.Policy{}.WithDefaults()}
 		m.Store = w.open(w.T, w.now)
 		for _, id := range []string{"one", "two", "three", "four"} {
 			m.tenants = append(m.tenants, admission.Share{Tenant: id, Weight: 1})
 			m.scopes = append(m.scopes, scope(w.T, tenant.ID(id)))
 		}
+		if seed > 0 { // the first is without hosts
+			m.hosts = []string{"one", "two", "three"}
+			m.state.Hosts = admission.Hosts{"p/one": {Limit: 2}, "p/two": {Limit: 2}, "p/three": {Limit: 2}}
+			w.must(m.LimitHosts(m.ctx, "p", 2))
+		}
 		for range 300 {
 			m.step()
+		}
+		if m.hosts != nil && (m.full < 20 || m.reserved < 10) {
+			w.Errorf("seed %d: %d jobs found their host full, %d started with a slot", seed, m.full, m.reserved)
 		}
 		if m.aged == 0 || m.started < 50 {
 			w.Errorf("seed %d: %d jobs were started, %d of them in the turn of the aged", seed, m.started, m.aged)
@@ -163,6 +171,10 @@ type fairModel struct {
 	leases  []dispatch.Lease
 	started int
 	aged    int
+
+	hosts    []string
+	full     int // jobs that found their host full
+	reserved int // claims that gave a slot
 }
 
 func (m *fairModel) step() {
@@ -205,6 +217,36 @@ func (m *fairModel) end() {
 		m.waiting = append(m.waiting, j)
 	}
 	m.tenants[m.tenant(j.Tenant)].Running--
+	if l.Job.Host != "" {
+		m.hold(l.Job.Host, -1)
+	}
+}
+
+func (m *fairModel) hold(key string, n int) {
+	h := m.state.Hosts[key]
+	h.Held += n
+	m.state.Hosts[key] = h
+}
+
+// read lets a job that was claimed read from a host.
+func (m *fairModel) read(l dispatch.Lease) (dispatch.Lease, bool) {
+	if l.Job.Host != "" || m.hosts == nil || m.dice.IntN(3) == 0 {
+		return l, true
+	}
+	host := m.hosts[m.dice.IntN(len(m.hosts))]
+	l.Job.Host = "p/" + host
+	err := m.Hosts(l).Take(m.ctx, "p", host)
+	if err == nil {
+		m.hold(l.Job.Host, 1)
+		return l, true
+	}
+	if !dispatch.IsHostFull(err) || m.state.Hosts[l.Job.Host].Open() {
+		m.Fatalf("take a slot of %+v: %v", m.state.Hosts[l.Job.Host], err)
+	}
+	m.full++
+	m.waiting = append(m.waiting, m.apply(l, job.YieldBy("a", "")))
+	m.tenants[m.tenant(l.Job.Tenant)].Running--
+	return l, false
 }
 
 func (m *fairModel) tenant(id string) int {
@@ -216,6 +258,9 @@ func (m *fairModel) count() admission.State {
 	s := m.state
 	s.Shares = slices.Clone(m.tenants)
 	for _, j := range m.waiting {
+		if h := s.Hosts[j.Host]; j.Host != "" && !h.Open() {
+			continue
+		}
 		t := &s.Shares[m.tenant(j.Tenant)]
 		r := admission.Ready{Seq: j.Seq, Class: j.Priority.Class(), Since: j.ReadyAt}
 		if head := &t.Head[r.Class]; *head == 0 || r.Seq < *head {
@@ -246,11 +291,19 @@ func (m *fairModel) claim(n int) {
 		t, from := &m.tenants[c.Share], s.Shares[c.Share]
 		t.Running, t.Served = from.Running, from.Served
 		m.state.Turn, m.state.Virtual = s.Turn, s.Virtual
+		if host := leases[k].Job.Host; host != "" {
+			m.hold(host, 1)
+			m.reserved++
+		}
 		m.waiting = slices.DeleteFunc(m.waiting, func(j job.Job) bool { return j.Seq == c.Seq })
 		m.started++
 		if c.Aged {
 			m.aged++
 		}
 	}
-	m.leases = append(m.leases, leases...)
+	for _, l := range leases {
+		if l, ok := m.read(l); ok {
+			m.leases = append(m.leases, l)
+		}
+	}
 }

@@ -29,6 +29,7 @@ type Store interface {
 	service.Nodes
 	auth.Keys
 	Sequence(ctx context.Context, limit int) (int64, error)
+	LimitHosts(ctx context.Context, provider string, slots int) error
 	Bandwidth(ctx context.Context, jobID string) (own, ofTenant limit.Plan, err error)
 }
 
@@ -66,7 +67,11 @@ func Run(t *testing.T, open Open) {
 		{"a tenant that is paused starts nothing", testTenantPause},
 		{"an aged job has its turn", testAgeing},
 		{"claims are the decisions of admission", testAdmission},
+		{"a host's slots hold on all nodes", testHostSlots},
+		{"a slot ends with its lease", testHostLeases},
+		{"a workflow holds a slot for each step", testHostSteps},
 		{"why a job waits", testExplain},
+		{"why a job waits for its host", testExplainHost},
 		{"a remedy starts the job", testRemedies},
 		{"a delayed job waits for its time", testDelayed},
 		{"a job is claimed once", testClaimOnce},

@@ -1333,7 +1333,7 @@ type Job struct {
 	Spec               *JobSpec               `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
 	Status             string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"` // pending, running, cancelling, completed, failed, cancelled
 	Priority           string                 `protobuf:"bytes,5,opt,name=priority,proto3" json:"priority,omitempty"`
-	WaitReason         string                 `protobuf:"bytes,6,opt,name=wait_reason,json=waitReason,proto3" json:"wait_reason,omitempty"` // slot, tenant_limit, not_before, paused
+	WaitReason         string                 `protobuf:"bytes,6,opt,name=wait_reason,json=waitReason,proto3" json:"wait_reason,omitempty"` // slot, tenant_limit, host_limit, not_before, paused
 	Paused             bool                   `protobuf:"varint,7,opt,name=paused,proto3" json:"paused,omitempty"`
 	Attempt            int32                  `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"` // attempts begun, from 1
 	MaxAttempts        int32                  `protobuf:"varint,9,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
@@ -1349,6 +1349,7 @@ type Job struct {
 	Steps              []*StepState           `protobuf:"bytes,19,rep,name=steps,proto3" json:"steps,omitempty"`                                                       // of a workflow
 	Receipt            []byte                 `protobuf:"bytes,20,opt,name=receipt,proto3" json:"receipt,omitempty"`                                                   // JSON, byte for byte as it was signed
 	ArtifactsRemovedAt *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=artifacts_removed_at,json=artifactsRemovedAt,proto3" json:"artifacts_removed_at,omitempty"` // by retention
+	Host               string                 `protobuf:"bytes,22,opt,name=host,proto3" json:"host,omitempty"`                                                         // PROVIDER/HOST that it reads from, or waits for
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1528,6 +1529,13 @@ func (x *Job) GetArtifactsRemovedAt() *timestamppb.Timestamp {
 		return x.ArtifactsRemovedAt
 	}
 	return nil
+}
+
+func (x *Job) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
 }
 
 // EventData is what an event tells besides its kind.
@@ -1997,7 +2005,7 @@ const file_hypervisord_v1_job_proto_rawDesc = "" +
 	"finishedAt\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12-\n" +
 	"\x05error\x18\b \x01(\v2\x17.hypervisord.v1.FailureR\x05error\x126\n" +
-	"\tartifacts\x18\t \x03(\v2\x18.hypervisord.v1.ArtifactR\tartifacts\"\xe5\x06\n" +
+	"\tartifacts\x18\t \x03(\v2\x18.hypervisord.v1.ArtifactR\tartifacts\"\xf9\x06\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12+\n" +
@@ -2024,7 +2032,8 @@ const file_hypervisord_v1_job_proto_rawDesc = "" +
 	"\tartifacts\x18\x12 \x03(\v2\x18.hypervisord.v1.ArtifactR\tartifacts\x12/\n" +
 	"\x05steps\x18\x13 \x03(\v2\x19.hypervisord.v1.StepStateR\x05steps\x12\x18\n" +
 	"\areceipt\x18\x14 \x01(\fR\areceipt\x12L\n" +
-	"\x14artifacts_removed_at\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\x12artifactsRemovedAt\"\xe6\x02\n" +
+	"\x14artifacts_removed_at\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\x12artifactsRemovedAt\x12\x12\n" +
+	"\x04host\x18\x16 \x01(\tR\x04host\"\xe6\x02\n" +
 	"\tEventData\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x12\n" +

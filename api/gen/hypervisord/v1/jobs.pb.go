@@ -1467,6 +1467,7 @@ type ExplainDetail struct {
 	AheadIsLeast  bool                   `protobuf:"varint,6,opt,name=ahead_is_least,json=aheadIsLeast,proto3" json:"ahead_is_least,omitempty"`  // there are as many or more
 	WaitingSince  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=waiting_since,json=waitingSince,proto3" json:"waiting_since,omitempty"`     // it could have started since then
 	NotBefore     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	Host          *HostWait              `protobuf:"bytes,9,opt,name=host,proto3" json:"host,omitempty"` // that the job reads from, if that is known and has a limit
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1557,21 +1558,114 @@ func (x *ExplainDetail) GetNotBefore() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ExplainDetail) GetHost() *HostWait {
+	if x != nil {
+		return x.Host
+	}
+	return nil
+}
+
+// HostWait is a host and what holds its slots.
+type HostWait struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`      // PROVIDER/HOST
+	Limit         int32                  `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`   // max_exports_per_host
+	Held          int32                  `protobuf:"varint,3,opt,name=held,proto3" json:"held,omitempty"`     // exports that read from it
+	Jobs          []string               `protobuf:"bytes,4,rep,name=jobs,proto3" json:"jobs,omitempty"`      // those of the tenant
+	Others        int32                  `protobuf:"varint,5,opt,name=others,proto3" json:"others,omitempty"` // how many are of other tenants
+	Ahead         int32                  `protobuf:"varint,6,opt,name=ahead,proto3" json:"ahead,omitempty"`   // jobs that take a slot of it before this one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HostWait) Reset() {
+	*x = HostWait{}
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HostWait) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HostWait) ProtoMessage() {}
+
+func (x *HostWait) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HostWait.ProtoReflect.Descriptor instead.
+func (*HostWait) Descriptor() ([]byte, []int) {
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *HostWait) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *HostWait) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *HostWait) GetHeld() int32 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *HostWait) GetJobs() []string {
+	if x != nil {
+		return x.Jobs
+	}
+	return nil
+}
+
+func (x *HostWait) GetOthers() int32 {
+	if x != nil {
+		return x.Others
+	}
+	return 0
+}
+
+func (x *HostWait) GetAhead() int32 {
+	if x != nil {
+		return x.Ahead
+	}
+	return 0
+}
+
 // Remedy is one action of a remedy.
 type Remedy struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Action        string                 `protobuf:"bytes,1,opt,name=action,proto3" json:"action,omitempty"` // resume, resume_tenant, retry, wait_until, priority, raise_limit, add_workers
+	Action        string                 `protobuf:"bytes,1,opt,name=action,proto3" json:"action,omitempty"` // resume, resume_tenant, retry, wait_until, priority, raise_limit, raise_host_limit, add_workers
 	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"` // of resume_tenant and raise_limit
 	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`         // of priority
-	N             int32                  `protobuf:"varint,4,opt,name=n,proto3" json:"n,omitempty"`          // the new max_concurrent_jobs, or how many more workers
+	N             int32                  `protobuf:"varint,4,opt,name=n,proto3" json:"n,omitempty"`          // the new max_concurrent_jobs or max_exports_per_host, or how many more workers
 	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`         // of wait_until
+	Host          string                 `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"`     // of raise_host_limit: PROVIDER/HOST
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Remedy) Reset() {
 	*x = Remedy{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[24]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1583,7 +1677,7 @@ func (x *Remedy) String() string {
 func (*Remedy) ProtoMessage() {}
 
 func (x *Remedy) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[24]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1596,7 +1690,7 @@ func (x *Remedy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remedy.ProtoReflect.Descriptor instead.
 func (*Remedy) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{24}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Remedy) GetAction() string {
@@ -1634,12 +1728,19 @@ func (x *Remedy) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Remedy) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
 // Explanation tells why a job is not at work.
 type Explanation struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	JobId          string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	Status         string                 `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
-	Reason         string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"` // slot, tenant_limit, not_before, paused; absent if it does not wait
+	Reason         string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"` // slot, tenant_limit, host_limit, not_before, paused; absent if it does not wait
 	Message        string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
 	Detail         *ExplainDetail         `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
 	EstimatedStart *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=estimated_start,json=estimatedStart,proto3" json:"estimated_start,omitempty"`
@@ -1651,7 +1752,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[25]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1764,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[25]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1777,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{25}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Explanation) GetJobId() string {
@@ -1835,7 +1936,7 @@ const file_hypervisord_v1_jobs_proto_rawDesc = "" +
 	"\achanged\x18\x04 \x01(\x05R\achanged\x12\x1c\n" +
 	"\tunchanged\x18\x05 \x01(\x05R\tunchanged\x12\x16\n" +
 	"\x06failed\x18\x06 \x01(\x05R\x06failed\x120\n" +
-	"\x06errors\x18\a \x03(\v2\x18.hypervisord.v1.BulkItemR\x06errors\"\xd7\x02\n" +
+	"\x06errors\x18\a \x03(\v2\x18.hypervisord.v1.BulkItemR\x06errors\"\x85\x03\n" +
 	"\rExplainDetail\x12!\n" +
 	"\fworkers_size\x18\x01 \x01(\x05R\vworkersSize\x12!\n" +
 	"\fworkers_busy\x18\x02 \x01(\x05R\vworkersBusy\x12%\n" +
@@ -1845,13 +1946,22 @@ const file_hypervisord_v1_jobs_proto_rawDesc = "" +
 	"\x0eahead_is_least\x18\x06 \x01(\bR\faheadIsLeast\x12?\n" +
 	"\rwaiting_since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\fwaitingSince\x129\n" +
 	"\n" +
-	"not_before\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\"\x82\x01\n" +
+	"not_before\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x12,\n" +
+	"\x04host\x18\t \x01(\v2\x18.hypervisord.v1.HostWaitR\x04host\"\x8a\x01\n" +
+	"\bHostWait\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x12\n" +
+	"\x04held\x18\x03 \x01(\x05R\x04held\x12\x12\n" +
+	"\x04jobs\x18\x04 \x03(\tR\x04jobs\x12\x16\n" +
+	"\x06others\x18\x05 \x01(\x05R\x06others\x12\x14\n" +
+	"\x05ahead\x18\x06 \x01(\x05R\x05ahead\"\x96\x01\n" +
 	"\x06Remedy\x12\x16\n" +
 	"\x06action\x18\x01 \x01(\tR\x06action\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x0e\n" +
 	"\x02to\x18\x03 \x01(\tR\x02to\x12\f\n" +
 	"\x01n\x18\x04 \x01(\x05R\x01n\x12*\n" +
-	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xb9\x02\n" +
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
+	"\x04host\x18\x06 \x01(\tR\x04host\"\xb9\x02\n" +
 	"\vExplanation\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x16\n" +
@@ -1875,7 +1985,7 @@ func file_hypervisord_v1_jobs_proto_rawDescGZIP() []byte {
 	return file_hypervisord_v1_jobs_proto_rawDescData
 }
 
-var file_hypervisord_v1_jobs_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_hypervisord_v1_jobs_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_hypervisord_v1_jobs_proto_goTypes = []any{
 	(*JobResponse)(nil),            // 0: hypervisord.v1.JobResponse
 	(*SubmitJobsRequest)(nil),      // 1: hypervisord.v1.SubmitJobsRequest
@@ -1901,39 +2011,41 @@ var file_hypervisord_v1_jobs_proto_goTypes = []any{
 	(*BulkItem)(nil),               // 21: hypervisord.v1.BulkItem
 	(*BulkResult)(nil),             // 22: hypervisord.v1.BulkResult
 	(*ExplainDetail)(nil),          // 23: hypervisord.v1.ExplainDetail
-	(*Remedy)(nil),                 // 24: hypervisord.v1.Remedy
-	(*Explanation)(nil),            // 25: hypervisord.v1.Explanation
-	(*JobSpec)(nil),                // 26: hypervisord.v1.JobSpec
-	(*Job)(nil),                    // 27: hypervisord.v1.Job
-	(*Event)(nil),                  // 28: hypervisord.v1.Event
-	(*Progress)(nil),               // 29: hypervisord.v1.Progress
-	(*timestamppb.Timestamp)(nil),  // 30: google.protobuf.Timestamp
+	(*HostWait)(nil),               // 24: hypervisord.v1.HostWait
+	(*Remedy)(nil),                 // 25: hypervisord.v1.Remedy
+	(*Explanation)(nil),            // 26: hypervisord.v1.Explanation
+	(*JobSpec)(nil),                // 27: hypervisord.v1.JobSpec
+	(*Job)(nil),                    // 28: hypervisord.v1.Job
+	(*Event)(nil),                  // 29: hypervisord.v1.Event
+	(*Progress)(nil),               // 30: hypervisord.v1.Progress
+	(*timestamppb.Timestamp)(nil),  // 31: google.protobuf.Timestamp
 }
 var file_hypervisord_v1_jobs_proto_depIdxs = []int32{
-	26, // 0: hypervisord.v1.SubmitJobsRequest.jobs:type_name -> hypervisord.v1.JobSpec
+	27, // 0: hypervisord.v1.SubmitJobsRequest.jobs:type_name -> hypervisord.v1.JobSpec
 	2,  // 1: hypervisord.v1.SubmitJobsResponse.errors:type_name -> hypervisord.v1.ItemError
-	27, // 2: hypervisord.v1.JobStatusResponse.job:type_name -> hypervisord.v1.Job
-	28, // 3: hypervisord.v1.JobUpdate.event:type_name -> hypervisord.v1.Event
-	29, // 4: hypervisord.v1.JobUpdate.progress:type_name -> hypervisord.v1.Progress
+	28, // 2: hypervisord.v1.JobStatusResponse.job:type_name -> hypervisord.v1.Job
+	29, // 3: hypervisord.v1.JobUpdate.event:type_name -> hypervisord.v1.Event
+	30, // 4: hypervisord.v1.JobUpdate.progress:type_name -> hypervisord.v1.Progress
 	7,  // 5: hypervisord.v1.JobUpdate.keep_alive:type_name -> hypervisord.v1.KeepAlive
-	30, // 6: hypervisord.v1.JobFilter.since:type_name -> google.protobuf.Timestamp
-	30, // 7: hypervisord.v1.JobFilter.until:type_name -> google.protobuf.Timestamp
+	31, // 6: hypervisord.v1.JobFilter.since:type_name -> google.protobuf.Timestamp
+	31, // 7: hypervisord.v1.JobFilter.until:type_name -> google.protobuf.Timestamp
 	9,  // 8: hypervisord.v1.ListJobsRequest.filter:type_name -> hypervisord.v1.JobFilter
 	2,  // 9: hypervisord.v1.CancelResult.error:type_name -> hypervisord.v1.ItemError
 	15, // 10: hypervisord.v1.Cancellations.results:type_name -> hypervisord.v1.CancelResult
 	9,  // 11: hypervisord.v1.BulkJobsRequest.filter:type_name -> hypervisord.v1.JobFilter
 	21, // 12: hypervisord.v1.BulkResult.errors:type_name -> hypervisord.v1.BulkItem
-	30, // 13: hypervisord.v1.ExplainDetail.waiting_since:type_name -> google.protobuf.Timestamp
-	30, // 14: hypervisord.v1.ExplainDetail.not_before:type_name -> google.protobuf.Timestamp
-	30, // 15: hypervisord.v1.Remedy.at:type_name -> google.protobuf.Timestamp
-	23, // 16: hypervisord.v1.Explanation.detail:type_name -> hypervisord.v1.ExplainDetail
-	30, // 17: hypervisord.v1.Explanation.estimated_start:type_name -> google.protobuf.Timestamp
-	24, // 18: hypervisord.v1.Explanation.remedy:type_name -> hypervisord.v1.Remedy
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	31, // 13: hypervisord.v1.ExplainDetail.waiting_since:type_name -> google.protobuf.Timestamp
+	31, // 14: hypervisord.v1.ExplainDetail.not_before:type_name -> google.protobuf.Timestamp
+	24, // 15: hypervisord.v1.ExplainDetail.host:type_name -> hypervisord.v1.HostWait
+	31, // 16: hypervisord.v1.Remedy.at:type_name -> google.protobuf.Timestamp
+	23, // 17: hypervisord.v1.Explanation.detail:type_name -> hypervisord.v1.ExplainDetail
+	31, // 18: hypervisord.v1.Explanation.estimated_start:type_name -> google.protobuf.Timestamp
+	25, // 19: hypervisord.v1.Explanation.remedy:type_name -> hypervisord.v1.Remedy
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_hypervisord_v1_jobs_proto_init() }
@@ -1953,7 +2065,7 @@ func file_hypervisord_v1_jobs_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisord_v1_jobs_proto_rawDesc), len(file_hypervisord_v1_jobs_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

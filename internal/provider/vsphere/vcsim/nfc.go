@@ -72,10 +72,18 @@ func (s *Server) occupy(host string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.busy[host] >= s.opts.StreamsPerHost {
+		s.refused++
 		return false
 	}
 	s.busy[host]++
 	return true
+}
+
+// Refused tells how many NFC streams hosts had no memory for.
+func (s *Server) Refused() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused
 }
 
 func (s *Server) vacate(host string) {

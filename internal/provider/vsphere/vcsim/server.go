@@ -46,6 +46,7 @@ type Server struct {
 	made    map[types.ManagedObjectReference]taken // snapshots that clients took
 	layouts map[types.ManagedObjectReference]fileKeys
 	busy    map[string]int // NFC streams by host
+	refused int            // streams beyond what a host serves
 }
 
 // Start builds the inventory and serves it. ctx bounds the building only; end
