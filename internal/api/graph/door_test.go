@@ -25,7 +25,7 @@ type Query { jobs(status: JobStatus, limit: Int): [Job!]!  job(id: ID!): Job  vm
 type Mutation { submitJob(input: JobInput!): Job!  cancelJob(id: ID!): Job! }
 type Subscription { jobUpdates(id: ID!): Job! }
 type Job { id: ID!  vmPath: String!  status: JobStatus!  progress: Float  startedAt: DateTime  completedAt: DateTime  error: String }
-enum JobStatus { PENDING } enum Provider { VSPHERE } scalar DateTime
+enum JobStatus { PENDING } scalar Provider scalar DateTime
 type VM { name: String! } input JobInput { vmPath: String format: String outputPath: String compress: Boolean }`
 
 func loadSchema(t *testing.T) *ast.Schema {

@@ -39,6 +39,7 @@ var matrix = map[string]struct{ row, field string }{
 
 	"submitJob":       {"dyyy dyyy u", `mutation{submitJob(input:{vmPath:"/DC/vm/x"}){id}}`},
 	"submitJobs":      {"dyyy dyyy u", `mutation{submitJobs(input:[{vmPath:"/DC/vm/x"}]){jobs{id}}}`},
+	"submitText":      {"dyyy dyyy u", `mutation{submitText(text:"vm_path: /x"){jobs{id}}}`},
 	"cancelJob":       {"dyyy dnnn u", `mutation{cancelJob(id:"$job"){id}}`},
 	"cancelJobs":      {"dyyy dyyy u", `mutation{cancelJobs(ids:["$job"]){outcome error{kind}}}`},
 	"pauseJob":        {"dccc dnnn u", `mutation{pauseJob(id:"$job"){id}}`},
@@ -66,6 +67,7 @@ var matrix = map[string]struct{ row, field string }{
 	"runRetention":    {"dddy dddy u", `mutation{runRetention(dryRun:true){jobs}}`},
 
 	"jobUpdates": {"yyyy nnnn u", `subscription{jobUpdates(id:"$job"){id status}}`},
+	"jobEvents":  {"yyyy nnnn u", `subscription{jobEvents(id:"$job"){seq kind data}}`},
 }
 
 // named are the same fields for a tenant that is named.
@@ -128,7 +130,7 @@ func (w *world) row(name, row, field string, get func(id string, role tenant.Rol
 		}
 		query := strings.NewReplacer("$job", own.job, "$key", own.key, "$tenant", own.tenant, "$schedule", own.schedule).Replace(field)
 		headers := []string{"X-Api-Key", secret}
-		if name == "jobUpdates" {
+		if strings.HasPrefix(field, "subscription") {
 			headers = append(headers, "Accept", "text/event-stream")
 		}
 		got := w.ask(query, nil, headers...)
