@@ -359,6 +359,8 @@ func (ec *executionContext) childFields_Disk(ctx context.Context, field graphql.
 		return ec.fieldContext_Disk_bus(ctx, field)
 	case "unit":
 		return ec.fieldContext_Disk_unit(ctx, field)
+	case "changeId":
+		return ec.fieldContext_Disk_changeId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Disk", field.Name)
 }
@@ -2966,6 +2968,29 @@ func (ec *executionContext) _Disk_unit(ctx context.Context, field graphql.Collec
 }
 func (ec *executionContext) fieldContext_Disk_unit(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Disk", field, false, false, "Int")
+}
+
+func (ec *executionContext) _Disk_changeId(ctx context.Context, field graphql.CollectedField, obj *provider.Disk) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Disk_changeId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ChangeID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Disk_changeId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Disk", field, false, false, "String")
 }
 
 func (ec *executionContext) _DiskProgress_key(ctx context.Context, field graphql.CollectedField, obj *job.DiskProgress) (ret graphql.Marshaler) {
@@ -13992,6 +14017,11 @@ func (ec *executionContext) _Disk(ctx context.Context, sel ast.SelectionSet, obj
 			}
 		case "unit":
 			out.Values[i] = ec._Disk_unit(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "changeId":
+			out.Values[i] = ec._Disk_changeId(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -24,7 +24,7 @@ const (
 	maxAliases = 20       // fields with another name
 	maxRoots   = 20       // root fields: each is a call of the service
 	maxFields  = 1000     // fields in all, fragments spread out
-	maxCost    = 10_000   // fields of the answer, lists multiplied
+	maxCost    = 30_000   // fields of the answer, lists multiplied
 	// listCost is how many elements a list counts for whose length is not given.
 	listCost = 5
 )
@@ -177,7 +177,10 @@ func fieldCost(f *ast.Field, vars map[string]any) int {
 	return 1 + times*inner
 }
 
-func asks(f *ast.Field, name string) bool { return f.Definition.Arguments.ForName(name) != nil }
+func asks(f *ast.Field, name string) bool {
+	a := f.Definition.Arguments.ForName(name)
+	return a != nil && a.Type.NamedType == "Int"
+}
 
 // length is what limit or first says; 50 unless told.
 func length(f *ast.Field, vars map[string]any) int {

@@ -151,9 +151,13 @@ func (w *world) row(name, row, field string, get func(id string, role tenant.Rol
 	}
 }
 
-// kindOf is the kind in the text of a stream.
+// kindOf is the kind of the error in the text of a stream.
 func kindOf(body string) string {
-	_, rest, _ := strings.Cut(body, `"kind":"`)
+	if !strings.HasSuffix(body, "event: complete\ndata:\n\n") {
+		return "broken off"
+	}
+	_, failed, _ := strings.Cut(body, `"errors":`)
+	_, rest, _ := strings.Cut(failed, `"kind":"`)
 	kind, _, _ := strings.Cut(rest, `"`)
 	return kind
 }

@@ -92,7 +92,11 @@ func submitted(r service.SubmitResult, err error) (Submitted, error) {
 }
 
 func (m *mutations) SubmitText(ctx context.Context, text string, key *string) (Submitted, error) {
-	specs, err := job.DecodeSpecs([]byte(text), "")
+	contentType := mediaYAML // "" would take a mapping in braces for JSON
+	if json.Valid([]byte(text)) {
+		contentType = mediaJSON
+	}
+	specs, err := job.DecodeSpecs([]byte(text), contentType)
 	if err != nil {
 		return Submitted{}, err
 	}

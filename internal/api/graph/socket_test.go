@@ -277,6 +277,12 @@ func TestEventStream(t *testing.T) {
 	if got.body != want || got.header.Get("Content-Type") != "text/event-stream" {
 		t.Errorf("%q", got.body)
 	}
+	all := w.ask(`subscription($id: ID!){jobEvents(id:$id){kind data}}`, map[string]any{"id": id}, "Accept", "text/event-stream").body
+	for i, kind := range []string{"job.submitted", "job.started", "job.completed", "event: complete"} {
+		if parts := strings.Split(all, "\n\n"); len(parts) != 6 || !strings.Contains(parts[i+1], kind) {
+			t.Errorf("no %s at its place in %q", kind, all)
+		}
+	}
 	if got := w.ask(`{nothing}`, nil, "Accept", "text/event-stream"); got.status != 400 || got.kind() != "invalid" {
 		t.Errorf("%d %s", got.status, got.body)
 	}
