@@ -57,6 +57,10 @@ type Config struct {
 	MaxWorkers int `yaml:"max_workers"`
 
 	Retention RetentionConfig `yaml:"retention"`
+
+	// Pages says whether /docs/ shows pages to try the APIs by: loopback (only
+	// while the API listens on a loopback address), on, off.
+	Pages string `yaml:"pages"`
 }
 
 // OutputConfig says where exports may go.
@@ -119,6 +123,7 @@ func DefaultConfig() Config {
 		ProfilesDir:    profile.DefaultDir,
 		BandwidthLimit: "unlimited",
 		Retention:      RetentionConfig{Jobs: 90 * day},
+		Pages:          pagesLocal,
 	}
 }
 
@@ -205,6 +210,7 @@ func (c *Config) check() error {
 	wrong = append(wrong, c.Webhooks.check()...)
 	wrong = append(wrong, c.Hyper2kvm.check()...)
 	wrong = append(wrong, c.Retention.check()...)
+	wrong = append(wrong, c.checkPages()...)
 	if _, err := c.bandwidth(); err != nil {
 		wrong = append(wrong, "bandwidth: "+fault.As(err).Msg)
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -126,11 +127,15 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	d.stopping = stopping
 	entry := gate.New(authenticator, nil)
 	d.streams = stream.NewHall(doors, entry)
+	tryouts, err := d.pages()
+	if err != nil {
+		return err
+	}
 	var api *rest.API
 	api, err = rest.New(doors, rest.Deps{
 		Service: d.engine.Service, Retention: d.engine.retention, Inventory: d.engine, Gate: entry, Health: d.health(),
 		Metrics: metrics.Handler(), Observe: metrics.Request, Log: d.log, Version: version.String(),
-		Doors: append(d.grpc(doors, entry, func(ctx context.Context) bool { return api.Ready(ctx) }), d.graph(entry)),
+		Doors: slices.Concat(d.grpc(doors, entry, func(ctx context.Context) bool { return api.Ready(ctx) }), []rest.Door{d.graph(entry)}, tryouts),
 	})
 	if err != nil {
 		return err

@@ -51,6 +51,10 @@ func (m *mutations) submit(ctx context.Context, in []map[string]any, key *string
 	if err != nil {
 		return service.SubmitResult{}, err
 	}
+	return m.submitSpecs(ctx, specs, key)
+}
+
+func (m *mutations) submitSpecs(ctx context.Context, specs []job.Spec, key *string) (service.SubmitResult, error) {
 	c := callOf(ctx)
 	r, err := m.deps.Service.Submit(ctx, c.principal, specs, service.SubmitOptions{IdempotencyKey: cmp.Or(value(key), c.idempotency)})
 	if err != nil && len(r.Refused) > 0 {
@@ -80,11 +84,23 @@ func (m *mutations) SubmitJob(ctx context.Context, input map[string]any, key *st
 }
 
 func (m *mutations) SubmitJobs(ctx context.Context, input []map[string]any, key *string) (Submitted, error) {
-	r, err := m.submit(ctx, input, key)
+	return submitted(m.submit(ctx, input, key))
+}
+
+func submitted(r service.SubmitResult, err error) (Submitted, error) {
+	return Submitted{Jobs: jobsOf(r.Jobs), Errors: listed(r.Refused), Replayed: r.Replayed}, err
+}
+
+func (m *mutations) SubmitText(ctx context.Context, text string, key *string) (Submitted, error) {
+	contentType := mediaYAML // "" would take a mapping in braces for JSON
+	if json.Valid([]byte(text)) {
+		contentType = mediaJSON
+	}
+	specs, err := job.DecodeSpecs([]byte(text), contentType)
 	if err != nil {
 		return Submitted{}, err
 	}
-	return Submitted{Jobs: jobsOf(r.Jobs), Errors: listed(r.Refused), Replayed: r.Replayed}, nil
+	return submitted(m.submitSpecs(ctx, specs, key))
 }
 
 func (m *mutations) CancelJob(ctx context.Context, id string, reason *string) (Job, error) {

@@ -228,3 +228,16 @@ func (s *subscriptions) JobUpdates(ctx context.Context, id string) (<-chan Job, 
 	}
 	return source(ctx, updates, func(j job.Job) (Job, bool) { return Job{j}, true }), nil
 }
+
+func (s *subscriptions) JobEvents(ctx context.Context, id string, after *int64) (<-chan Event, error) {
+	updates, err := s.deps.Service.Events(ctx, principal(ctx), id, value(after))
+	if err != nil {
+		return nil, err
+	}
+	return source(ctx, updates, func(u service.Update) (Event, bool) {
+		if u.Event == nil {
+			return Event{}, false
+		}
+		return Event{*u.Event}, true
+	}), nil
+}

@@ -44,7 +44,7 @@ type call struct {
 type callKey struct{}
 
 func withCall(ctx context.Context, c *call) context.Context {
-	return context.WithValue(ctx, callKey{}, c)
+	return graphql.StartOperationTrace(context.WithValue(ctx, callKey{}, c)) // the executor panics without
 }
 
 // callOf returns the call; one of the zero Principal, which may do nothing, if

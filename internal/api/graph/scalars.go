@@ -45,12 +45,6 @@ func MarshalStepStatus(v job.StepStatus) graphql.Marshaler { return marshalEnum(
 // UnmarshalStepStatus reads the enum.
 func UnmarshalStepStatus(v any) (job.StepStatus, error) { return unmarshalEnum[job.StepStatus](v) }
 
-// MarshalProvider writes the enum.
-func MarshalProvider(v string) graphql.Marshaler { return marshalEnum(v) }
-
-// UnmarshalProvider reads the enum.
-func UnmarshalProvider(v any) (string, error) { return unmarshalEnum[string](v) }
-
 // MarshalCancelOutcome writes the enum.
 func MarshalCancelOutcome(v service.CancelOutcome) graphql.Marshaler { return marshalEnum(v) }
 

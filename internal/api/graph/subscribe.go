@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"bytes"
 	"context"
 	"iter"
 
@@ -25,6 +26,7 @@ func (g *Door) run(ctx context.Context, op *graphql.OperationContext) <-chan *gr
 			if response == nil {
 				break
 			}
+			response.Data = bytes.Clone(response.Data) // the executor uses its buffer again for the next
 			select {
 			case out <- response:
 			case <-ctx.Done():

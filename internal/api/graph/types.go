@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/admission"
+	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/profile"
@@ -92,6 +93,12 @@ func (j Job) Artifacts() []job.Artifact { return listed(j.Job.Artifacts) }
 
 // Steps are never null.
 func (j Job) Steps() []job.StepState { return listed(j.Job.Steps) }
+
+// Event is an appended fact.
+type Event struct{ event.Event }
+
+// Data is what it tells besides its kind.
+func (e Event) Data() (json.RawMessage, error) { return json.Marshal(e.Event.Data) }
 
 // JobFilter selects jobs.
 type JobFilter struct {
