@@ -9,6 +9,7 @@ import (
 	"regexp"
 
 	"github.com/hypersdk/hypersdk/internal/tenant"
+	"github.com/hypersdk/hypersdk/internal/tracing"
 )
 
 // Authenticator tells who calls. Kinds: Unauthenticated, Denied; any other kind
@@ -39,8 +40,9 @@ func (g *Gate) Enter(r *http.Request, door string) (tenant.Principal, error) {
 	if err != nil {
 		return tenant.Principal{}, err
 	}
+	tracing.Note(r.Context(), p.Words()...)
 	return p.From(tenant.Origin{
-		IP: address(r), Door: door, RequestID: RequestID(r.Context()), TraceParent: traceParent(r.Header),
+		IP: address(r), Door: door, RequestID: RequestID(r.Context()), TraceParent: traceParent(r),
 	}), nil
 }
 
@@ -65,9 +67,13 @@ func address(r *http.Request) string {
 
 var traceParentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
-// traceParent is the caller's, if it has the form of the W3C's Trace Context.
-func traceParent(h http.Header) string {
-	if v := h.Get("Traceparent"); traceParentForm.MatchString(v) {
+// traceParent is the place of the request in its trace; where requests are not
+// traced the caller's, if it has the form of the W3C's Trace Context.
+func traceParent(r *http.Request) string {
+	if v := tracing.Parent(r.Context()); v != "" {
+		return v
+	}
+	if v := r.Header.Get("Traceparent"); traceParentForm.MatchString(v) {
 		return v
 	}
 	return ""

@@ -16,7 +16,7 @@ import (
 const (
 	jobColumns = `seq, id, tenant, state, priority, delayed, ready_at, attempt, max_attempts, epoch, node, cancel_reason, not_before,
 		submitted_at, started_at, finished_at, spec, failure, progress, artifacts, lease_until, artifacts_removed_at`
-	wholeColumns = jobColumns + `, receipt, token`
+	wholeColumns = jobColumns + `, receipt, token, trace, run_trace`
 )
 
 // What the column delayed holds: a pending job is ready only with 0.
@@ -46,7 +46,7 @@ func (r *row) list() []any {
 	}
 }
 
-func (r *row) whole() []any { return append(r.list(), &r.receipt, &r.token) }
+func (r *row) whole() []any { return append(r.list(), &r.receipt, &r.token, &r.Trace, &r.RunTrace) }
 
 // decode fills the job from what was scanned.
 func (r *row) decode(now time.Time) error {
