@@ -159,7 +159,7 @@ func (o *observed) submit(text string) string {
 
 func (o *observed) eventually(what string, ok func() bool) {
 	o.Helper()
-	for deadline := time.Now().Add(3 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			o.Fatal("never: " + what)
 		}

@@ -49,7 +49,11 @@ func (g *Gate) Enter(r *http.Request, door string) (tenant.Principal, error) {
 // Charge takes one turn of an operation, named as the OpenAPI document names it:
 // a caller has the same turns by every door. Kind Exhausted if none is left; the
 // Allowance holds then, too.
-func (g *Gate) Charge(_ context.Context, p tenant.Principal, operation string) (Allowance, error) {
+//
+// It is also where the trace learns what a call is: a door with one route for many
+// operations has no other name for it.
+func (g *Gate) Charge(ctx context.Context, p tenant.Principal, operation string) (Allowance, error) {
+	tracing.Operation(ctx, p.Origin().Door, operation)
 	if g.limiter == nil {
 		return Allowance{}, nil
 	}

@@ -130,6 +130,9 @@ func TestLint(t *testing.T) {
 		if name := f.GetName(); strings.HasPrefix(name, namespace) && strings.ToLower(f.GetType().String()) != kind(name) {
 			t.Errorf("%s is a %s, documented as a %s", name, f.GetType(), kind(name))
 		}
+		if h := f.GetMetric()[0].GetHistogram(); h != nil && strings.HasPrefix(f.GetName(), namespace) && (h.Schema == nil || len(h.Bucket) == 0) {
+			t.Errorf("%s is not both a native and a classic histogram", f.GetName())
+		}
 	}
 	// Who adds a label here says what bounds it.
 	bounded := map[string]string{

@@ -127,6 +127,9 @@ func NewMetrics(s Sources) *Metrics {
 	m.retained = m.retention()
 
 	m.sourceRetries = m.counters("source_retries_total", "Requests to a provider that were repeated.", "operation")
+	for _, op := range []string{"range", "nfc", "soap"} { // those of vsphere.Observer
+		m.sourceRetries.WithLabelValues(op)
+	}
 	m.relogins = m.counter("source_relogins_total", "Sessions of a provider that had expired and were renewed.")
 	m.hostWaits = prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "source_host_waits", Help: "Streams that wait for a slot on an ESXi host.",

@@ -72,9 +72,18 @@ func Fail(s trace.Span, err error) {
 	s.SetAttributes(attribute.String("error.type", f.Kind.String()))
 }
 
-// Name gives the span of the request that ctx belongs to another name: that of an
-// operation, where a door has one route for many.
-func Name(ctx context.Context, name string) { trace.SpanFromContext(ctx).SetName(name) }
+// Operation tells the span of the request that ctx belongs to what is asked for,
+// and by which door. Where the route does not say it, the span gets its name.
+func Operation(ctx context.Context, door, operation string) {
+	s := trace.SpanFromContext(ctx)
+	if !s.IsRecording() {
+		return
+	}
+	s.SetAttributes(attribute.String("hypervisord.door", door), attribute.String("hypervisord.operation", operation))
+	if door != "rest" {
+		s.SetName(door + " " + operation)
+	}
+}
 
 // Detach returns ctx outside of its trace and without its words for the log, for
 // work that outlives what began it.

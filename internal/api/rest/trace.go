@@ -9,8 +9,6 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
-
-	"github.com/hypersdk/hypersdk/internal/tracing"
 )
 
 // trace begins the span of a request, in the trace of the caller if it sent one.
@@ -25,10 +23,10 @@ func (a *API) trace(r *http.Request) context.Context {
 }
 
 // name calls the span what the mux calls the route; a door with one route for many
-// operations finds a better name later.
+// operations has a better one (gate.Charge).
 func name(r *http.Request, pattern string) {
 	if pattern != "" {
-		tracing.Name(r.Context(), pattern)
+		trace.SpanFromContext(r.Context()).SetName(pattern)
 	}
 }
 
