@@ -11,6 +11,7 @@ DEADCODE  := $(TOOLS)/deadcode
 GOVC      := $(TOOLS)/govc
 VERSITYGW := $(TOOLS)/versitygw
 BUF       := $(TOOLS)/node_modules/.bin/buf
+OTLP      := $(TOOLS)/otlp-receiver
 export PATH := $(TOOLS):$(PATH):/usr/sbin:/sbin
 
 # Pinned: `latest` means different things on different module proxies.
@@ -21,7 +22,7 @@ VERSITYGW_VERSION := v1.8.0
 BUF_VERSION       := 1.75.0
 
 DEMO_TOOLS  := qemu-img qemu-system-x86_64
-TEST_TOOLS  := $(DEMO_TOOLS) gcc strace mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres
+TEST_TOOLS  := $(DEMO_TOOLS) gcc strace mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres prometheus
 BENCH_TOOLS := qemu-img openssl
 
 .PHONY: help
@@ -54,7 +55,7 @@ lint: $(GOLANGCI) $(DEADCODE) ## Format, vet, linters, dead code, tidy modules
 	@out="$$($(DEADCODE) ./... | grep -vE '^internal/store/(storetest|pgtest)/' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
 
 .PHONY: race
-race: $(GOVC) $(VERSITYGW) ## All package tests under the race detector, with the real parts; every format without it
+race: $(GOVC) $(VERSITYGW) $(OTLP) ## All package tests under the race detector, with the real parts; every format without it
 	@scripts/deps.sh $(TEST_TOOLS)
 	$(GO) test -race -short -timeout 20m ./...
 	$(GO) test -timeout 20m ./internal/daemon
@@ -98,3 +99,5 @@ $(VERSITYGW):
 	GOBIN=$(TOOLS) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
 $(BUF):
 	npm install --prefix $(TOOLS) --no-audit --no-fund --ignore-scripts @bufbuild/buf@$(BUF_VERSION)
+$(OTLP): tools/otlp-receiver/main.go tools/otlp-receiver/go.mod
+	cd tools/otlp-receiver && $(GO) build -o $@ .

@@ -20,6 +20,7 @@ var floors = map[string]int{
 	"internal/fault":                        0,
 	"internal/secret":                       0,
 	"internal/child":                        1,
+	"internal/tracing":                      1,
 	"internal/version":                      0,
 	"internal/disk/inflate":                 0,
 	"internal/limit":                        1,

@@ -11,6 +11,7 @@ package_of() {
 	mkfs.xfs) echo xfsprogs ;;
 	mkfs.ext4) echo e2fsprogs ;;
 	postgres) echo postgresql ;; # the tests run servers of their own
+	prometheus) echo prometheus ;; # promtool is in it; the tests run servers of their own
 	gcc) echo "gcc libc6-dev" ;; # the race detector needs cgo
 	strace | openssl | tmux | tar | virt-v2v | python3) echo "$1" ;;
 	*) echo "deps.sh: no package known for $1" >&2; exit 2 ;;
@@ -43,6 +44,12 @@ if [[ " ${missing[*]} " == *" postgresql "* ]] && [ ! -e /etc/postgresql-common/
 	# The package would make a database server and start it; nobody asked for one.
 	mkdir -p /etc/postgresql-common
 	echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+fi
+if [[ " ${missing[*]} " == *" prometheus "* ]] && [ ! -e /etc/systemd/system/prometheus.service ]; then
+	# This one would start a server, too, now and at each boot.
+	echo "prometheus.service is masked; to run one here: systemctl unmask prometheus"
+	mkdir -p /etc/systemd/system
+	ln -s /dev/null /etc/systemd/system/prometheus.service
 fi
 apt-get update -qq >/dev/null
 "${install[@]}" -qq >/dev/null

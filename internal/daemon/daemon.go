@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/api/stream"
 	"github.com/hypersdk/hypersdk/internal/auth"
+	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/job"
@@ -38,6 +40,7 @@ type Daemon struct {
 	cfg      Config
 	log      *slog.Logger
 	engine   *Engine
+	tracing  *telemetry.Tracing
 	listener net.Listener
 	server   *http.Server
 	stopping context.CancelFunc // tells the doors first
@@ -48,14 +51,20 @@ type Daemon struct {
 // Conflict (the state is in use), Invalid, Unavailable.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 	d := &Daemon{cfg: cfg, log: log}
+	var err error
+	if d.tracing, err = telemetry.NewTracing(ctx, os.Getenv, telemetry.TracingOptions{Version: version.String(), Log: log}); err != nil {
+		return nil, err
+	}
 	metrics := telemetry.NewMetrics(telemetry.Sources{
 		Jobs: func(ctx context.Context) (map[job.State]int64, error) {
 			counts, _, err := d.engine.store.Backlog(ctx)
 			return counts, err
 		},
-		Workers: func() (int, int) { return d.engine.dispatcher.Workers() },
-		Nodes:   func(ctx context.Context) ([]node.Node, error) { return d.engine.store.Nodes(ctx) },
-		Version: version.String(), Log: log,
+		Workers:  func() (int, int) { return d.engine.dispatcher.Workers() },
+		Nodes:    func(ctx context.Context) ([]node.Node, error) { return d.engine.store.Nodes(ctx) },
+		Pressure: func(ctx context.Context) (dispatch.Pressure, error) { return d.engine.store.Pressure(ctx) },
+		Free:     cfg.free,
+		Version:  version.String(), Log: log,
 	})
 	postgres, err := cfg.Postgres()
 	if err != nil {
@@ -76,7 +85,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 	d.engine, err = NewEngine(ctx, EngineConfig{
 		StateDir: cfg.StateDir, Postgres: postgres, Roots: cfg.Output.Roots, Workers: cfg.Workers, Providers: providers, Log: log,
 		Profiles: []string{cfg.ProfilesDir}, Bandwidth: bandwidth,
-		Service: metrics.Service(), Dispatch: metrics.Dispatch(), Wrap: metrics.Runner,
+		Service: metrics.Service(), Dispatch: d.tracing.Dispatch(metrics.Dispatch()), Committed: metrics.Committed, Wrap: metrics.Runner,
 		Scale: cfg.scale(metrics.Scaled), Retention: cfg.Retention.policy(), Retained: metrics.Retention(),
 		HostLimits: cfg.hostLimits(),
 		Policy:     admission.Policy{AgeAfter: cfg.Queue.AgeAfter, Every: cfg.Queue.AgedEvery},
@@ -134,7 +143,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	var api *rest.API
 	api, err = rest.New(doors, rest.Deps{
 		Service: d.engine.Service, Retention: d.engine.retention, Inventory: d.engine, Gate: entry, Health: d.health(),
-		Metrics: metrics.Handler(), Observe: metrics.Request, Log: d.log, Version: version.String(),
+		Metrics: metrics.Handler(), Observe: metrics.Request, Tracer: d.tracing.Tracer(), Log: d.log, Version: version.String(),
 		Doors: slices.Concat(d.grpc(doors, entry, func(ctx context.Context) bool { return api.Ready(ctx) }), []rest.Door{d.graph(entry)}, tryouts),
 	})
 	if err != nil {
@@ -210,5 +219,5 @@ func (d *Daemon) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	d.stopping()
-	return errors.Join(d.server.Close(), d.engine.Close(ctx))
+	return errors.Join(d.server.Close(), d.engine.Close(ctx), d.tracing.Close(ctx))
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/sink/s3"
 	"github.com/hypersdk/hypersdk/internal/step"
 	"github.com/hypersdk/hypersdk/internal/store"
+	"github.com/hypersdk/hypersdk/internal/telemetry"
 	"github.com/hypersdk/hypersdk/internal/version"
 )
 
@@ -56,7 +57,9 @@ type EngineConfig struct {
 
 	Service  service.Hooks
 	Dispatch dispatch.Hooks
-	Wrap     func(dispatch.Runner) dispatch.Runner // decorates the executor; nil: not
+	// Committed observes the store; nil: nobody does.
+	Committed store.CommitHook
+	Wrap      func(dispatch.Runner) dispatch.Runner // decorates the executor; nil: not
 }
 
 // Engine is the queue, the workers and the service on one state directory: the
@@ -82,7 +85,7 @@ type Engine struct {
 // NewEngine opens the state directory and puts the parts together. Nothing runs
 // before Run. Kinds: as store.Open.
 func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
-	st, err := store.Open(ctx, store.Options{Dir: c.StateDir, Postgres: c.Postgres, Policy: c.Policy, Log: c.Log})
+	st, err := store.Open(ctx, store.Options{Dir: c.StateDir, Postgres: c.Postgres, Policy: c.Policy, Log: c.Log, Committed: c.Committed})
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +124,7 @@ func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
 	})
 	e.autoscaler = c.Scale.autoscaler(e.dispatcher, st)
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
-	e.Service = service.New(st, service.Deps{Validator: runner, Feed: st, Pool: e.dispatcher, Nodes: st, Files: profile.NewDirs(c.Profiles...), Hooks: c.Service})
+	e.Service = service.New(telemetry.Store(st), service.Deps{Validator: runner, Feed: st, Pool: e.dispatcher, Nodes: st, Files: profile.NewDirs(c.Profiles...), Hooks: c.Service})
 	e.retention = service.NewRetention(st, &remover{outputs: c.Roots, node: id}, c.Retention, c.Retained, nil, c.Log)
 	e.scheduler = service.NewScheduler(e.Service, st, c.Log)
 	e.node, err = e.member(id, beat, c.Log)

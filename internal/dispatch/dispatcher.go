@@ -144,8 +144,12 @@ func (d *Dispatcher) claim(ctx context.Context, n int, cleanup bool) {
 
 // start begins a run in a goroutine of its own, which Run waits for.
 func (d *Dispatcher) start(ctx context.Context, l Lease, claimed time.Time, cleanup bool) {
-	r := newRun(context.WithoutCancel(ctx), d, l, claimed)
-	r.cleanupOnly = cleanup
+	base, leave := context.WithoutCancel(ctx), (func(string))(nil)
+	if enter := d.o.Hooks.Enter; enter != nil {
+		base, leave = enter(base, l, cleanup)
+	}
+	r := newRun(base, d, l, claimed)
+	r.cleanupOnly, r.leave = cleanup, leave
 	d.mu.Lock()
 	r.before = d.runs[l.Job.ID]
 	d.runs[l.Job.ID] = r

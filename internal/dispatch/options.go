@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -28,6 +29,10 @@ type Options struct {
 // Hooks observe the dispatcher. Each may be nil, is called after the commit of
 // what it tells, and must return quickly.
 type Hooks struct {
+	// Enter is called before a run begins, or a clean-up, and gives the context
+	// of all that it does. leave (nil: not) is called when all of it is over, with
+	// the trigger that the run ended by, or "lost".
+	Enter       func(ctx context.Context, l Lease, cleanup bool) (inner context.Context, leave func(outcome string))
 	Started     func(j job.Job)
 	Retried     func(j job.Job) // j.Error says why, j.NotBefore when
 	Interrupted func(j job.Job)

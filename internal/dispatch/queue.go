@@ -39,6 +39,8 @@ type Queue interface {
 	Cancelling(ctx context.Context, node string) (ids []string, err error)
 	// SaveToken keeps a token with the job.
 	SaveToken(ctx context.Context, l Lease, token []byte) error
+	// SaveTrace keeps the run's place in its trace (Job.RunTrace), for the next run.
+	SaveTrace(ctx context.Context, l Lease, parent string) error
 	Books
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/tracing"
 )
 
 // run is one lease and what is done under it. Two contexts guard it: leaseCtx
@@ -22,8 +23,9 @@ type run struct {
 	lease       Lease
 	claimed     time.Time // before the lease began, monotonic
 	cleanupOnly bool
-	before      *run          // an earlier run of the job that may not have returned yet
-	done        chan struct{} // closed when do has returned
+	before      *run                 // an earlier run of the job that may not have returned yet
+	done        chan struct{}        // closed when do has returned
+	leave       func(outcome string) // Hooks.Enter; may be nil
 	log         *slog.Logger
 
 	base     context.Context //nolint:containedctx // never done
@@ -56,6 +58,7 @@ func (r *run) do() {
 	if r.before != nil {
 		<-r.before.done // its lease is lost; two runs of a job never overlap here
 	}
+	r.noteTrace()
 	var c job.Change
 	var ok bool
 	if r.cleanupOnly {
@@ -64,11 +67,24 @@ func (r *run) do() {
 		o, err := r.work()
 		c, ok = r.decide(o, err)
 	}
+	outcome := "lost"
 	if ok {
 		r.apply(c)
+		outcome = string(c.Trigger)
 	}
 	quiet()
 	wg.Wait()
+	if r.leave != nil {
+		r.leave(outcome)
+	}
+}
+
+// noteTrace keeps the place of the run in its trace, so that the next one can
+// tell what it follows.
+func (r *run) noteTrace() {
+	if parent := tracing.Parent(r.leaseCtx); parent != "" {
+		r.d.report(r.leaseCtx, "note the trace of a run", r.d.q.SaveTrace(r.leaseCtx, r.lease, parent))
+	}
 }
 
 // work calls the Runner within the job's time limit.

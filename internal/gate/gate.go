@@ -9,6 +9,7 @@ import (
 	"regexp"
 
 	"github.com/hypersdk/hypersdk/internal/tenant"
+	"github.com/hypersdk/hypersdk/internal/tracing"
 )
 
 // Authenticator tells who calls. Kinds: Unauthenticated, Denied; any other kind
@@ -39,15 +40,20 @@ func (g *Gate) Enter(r *http.Request, door string) (tenant.Principal, error) {
 	if err != nil {
 		return tenant.Principal{}, err
 	}
+	tracing.Note(r.Context(), p.Words()...)
 	return p.From(tenant.Origin{
-		IP: address(r), Door: door, RequestID: RequestID(r.Context()), TraceParent: traceParent(r.Header),
+		IP: address(r), Door: door, RequestID: RequestID(r.Context()), TraceParent: traceParent(r),
 	}), nil
 }
 
 // Charge takes one turn of an operation, named as the OpenAPI document names it:
 // a caller has the same turns by every door. Kind Exhausted if none is left; the
 // Allowance holds then, too.
-func (g *Gate) Charge(_ context.Context, p tenant.Principal, operation string) (Allowance, error) {
+//
+// It is also where the trace learns what a call is: a door with one route for many
+// operations has no other name for it.
+func (g *Gate) Charge(ctx context.Context, p tenant.Principal, operation string) (Allowance, error) {
+	tracing.Operation(ctx, p.Origin().Door, operation)
 	if g.limiter == nil {
 		return Allowance{}, nil
 	}
@@ -65,9 +71,13 @@ func address(r *http.Request) string {
 
 var traceParentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
-// traceParent is the caller's, if it has the form of the W3C's Trace Context.
-func traceParent(h http.Header) string {
-	if v := h.Get("Traceparent"); traceParentForm.MatchString(v) {
+// traceParent is the place of the request in its trace; where requests are not
+// traced the caller's, if it has the form of the W3C's Trace Context.
+func traceParent(r *http.Request) string {
+	if v := tracing.Parent(r.Context()); v != "" {
+		return v
+	}
+	if v := r.Header.Get("Traceparent"); traceParentForm.MatchString(v) {
 		return v
 	}
 	return ""

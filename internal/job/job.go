@@ -53,6 +53,8 @@ type Job struct {
 	MaxAttempts  int             `json:"max_attempts"`
 	Epoch        int64           `json:"-"` // fencing number: rises whenever the job changes hands
 	Seq          int64           `json:"-"` // order of submission, given by the store
+	Trace        string          `json:"-"` // the submit's place in its trace (traceparent), or empty
+	RunTrace     string          `json:"-"` // that of the last run
 	Node         string          `json:"node,omitempty"`
 	Host         string          `json:"host,omitempty"` // PROVIDER/HOST that it reads from, or waits for
 	ReadyAt      time.Time       `json:"-"`              // it could have started since then

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hypersdk/hypersdk/internal/disk"
@@ -15,6 +16,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/sink"
+	"github.com/hypersdk/hypersdk/internal/tracing"
 )
 
 const (
@@ -33,7 +35,7 @@ func (r *run) copy(ctx context.Context) error {
 	err = r.write(ctx, snap)
 	if fault.Is(err, fault.Conflict) && context.Cause(ctx) == nil {
 		// The disks are not the ones that the interrupted run read.
-		r.log.Warn("starting over", "reason", fault.Detail(err))
+		r.log.WarnContext(ctx, "starting over", "reason", fault.Detail(err))
 		if err = errors.Join(r.release(ctx, snap), r.restart(ctx)); err != nil {
 			return err
 		}
@@ -53,7 +55,10 @@ func (r *run) copy(ctx context.Context) error {
 func (r *run) release(ctx context.Context, snap provider.Snapshot) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	return snap.Close(ctx)
+	ctx, span := tracing.Start(ctx, "release VM")
+	err := snap.Close(ctx)
+	span.End(err)
+	return err
 }
 
 // open freezes the VM, or finds the frozen one of an earlier run.
@@ -74,9 +79,11 @@ func (r *run) open(ctx context.Context) (provider.Snapshot, error) {
 	spec := r.t.Job.Spec
 	o := provider.OpenOptions{JobID: r.t.Job.ID, PowerOff: spec.PowerOff, Transport: spec.Transport,
 		ExcludeDisks: spec.ExcludeDisks, Ledger: r.t.Ledger, Limit: r.meter.pace.wait, Resume: r.st.Snapshot}
-	snap, err := r.prov.Open(ctx, vm, o)
+	inner, span := tracing.Start(ctx, "freeze VM")
+	snap, err := r.prov.Open(inner, vm, o)
+	span.End(err)
 	if fault.Is(err, fault.Conflict) && o.Resume != nil {
-		r.log.Warn("starting over", "reason", fault.Detail(err))
+		r.log.WarnContext(ctx, "starting over", "reason", fault.Detail(err))
 		if err := r.restart(ctx); err != nil {
 			return nil, err
 		}
@@ -103,7 +110,7 @@ func (r *run) find(ctx context.Context) (provider.VM, error) {
 		if b.Fatal {
 			return vm, fault.Newf(fault.Unprocessable, "HX-EXPORT-005", b.Fix, "%s cannot be exported: %s", vm.Path, b.Msg)
 		}
-		r.log.Warn("the export will lack something", "vm", vm.Path, "what", b.Msg, "fix", b.Fix)
+		r.log.WarnContext(ctx, "the export will lack something", "vm", vm.Path, "what", b.Msg, "fix", b.Fix)
 	}
 	name := r.t.Job.Spec.Name
 	if name == "" {
@@ -177,13 +184,16 @@ type diskCopy struct {
 	mu     *sync.Mutex
 }
 
-func (c *diskCopy) do(ctx context.Context) error {
+func (c *diskCopy) do(ctx context.Context) (err error) {
+	ctx, span := tracing.Start(ctx, "copy disk", attribute.Int("hypervisord.disk.number", c.i))
+	defer func() { span.End(err) }()
 	src, err := c.snap.Disk(ctx, c.disk.Key)
 	if err != nil {
 		return err
 	}
 	info := src.Info()
-	c.r.log.Info("reading disk", "disk", info.Name, "bytes", info.Size, "transport", info.Transport, "reason", info.Reason)
+	c.r.log.InfoContext(ctx, "reading disk", "disk", info.Name, "bytes", info.Size, "transport", info.Transport, "reason", info.Reason)
+	span.Set(attribute.Int64("hypervisord.disk.bytes", info.Size), attribute.String("hypervisord.disk.transport", info.Transport))
 	c.r.meter.update(c.i, func(d *job.DiskProgress) { d.BytesTotal, d.Transport = info.Size, info.Transport })
 	proof, out, err := c.copy(ctx, src, info)
 	if err := errors.Join(err, src.Close()); err != nil {
@@ -219,7 +229,7 @@ func (c *diskCopy) copy(ctx context.Context, src disk.Source, info disk.Info) (r
 		}
 	}
 	if resumed {
-		c.r.log.Info("going on from a checkpoint", "disk", info.Name, "offset", last.Offset)
+		c.r.log.InfoContext(ctx, "going on from a checkpoint", "disk", info.Name, "offset", last.Offset)
 		o.Resume = &disk.Checkpoint{Offset: last.Offset, Digest: last.Digest}
 		if err := out.target.Replay(last.Records); err != nil {
 			return receipt.Disk{}, nil, errors.Join(err, out.close())

@@ -20,6 +20,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/sink"
+	"github.com/hypersdk/hypersdk/internal/tracing"
 )
 
 // Outputs finds the sink of an output path. Kinds Denied, Unprocessable: the
@@ -78,14 +79,19 @@ func (x *Export) Run(ctx context.Context, t dispatch.Task) (job.Outcome, error) 
 		return job.Outcome{}, errors.Join(cause(ctx, err), r.close())
 	}
 	for {
-		switch r.st.Phase {
+		phase := r.st.Phase
+		inner, span := tracing.Start(ctx, phase)
+		switch phase {
 		case phaseCopy:
-			err = r.copy(ctx)
+			err = r.copy(inner)
 		case phaseVerify:
-			err = r.verify(ctx)
+			err = r.verify(inner)
 		case phasePublish:
-			return r.publish(ctx)
+			out, err := r.publish(inner)
+			span.End(err)
+			return out, err
 		}
+		span.End(err)
 		if err != nil {
 			return job.Outcome{}, errors.Join(cause(ctx, err), r.close())
 		}
@@ -205,7 +211,7 @@ func (r *run) adopt(ctx context.Context) error {
 	if !errors.Is(err, errOtherStage) {
 		return err
 	}
-	r.log.Warn("starting over", "reason", fault.Detail(err))
+	r.log.WarnContext(ctx, "starting over", "reason", fault.Detail(err))
 	r.st.Stage = ""
 	return r.restart(ctx)
 }

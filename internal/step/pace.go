@@ -72,7 +72,7 @@ func (r *run) limited(ctx context.Context) (stop func()) {
 			chain.SetJob(own)
 			chain.SetTenant(ofTenant)
 		} else if ctx.Err() == nil {
-			r.log.Warn("the job's limits could not be read; the ones before hold", "error", fault.Detail(err))
+			r.log.WarnContext(ctx, "the job's limits could not be read; the ones before hold", "error", fault.Detail(err))
 		}
 	}
 	ask()

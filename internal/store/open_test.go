@@ -38,12 +38,12 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	alter(t, dir, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`)
+	alter(t, dir, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)`)
 	_, err = store.Open(t.Context(), store.Options{Dir: dir})
 	if !fault.Is(err, fault.Unprocessable) || !strings.Contains(err.Error(), "newer version") {
 		t.Errorf("got %v", err)
 	}
-	alter(t, dir, `DELETE FROM goose_db_version WHERE version_id = 99`)
+	alter(t, dir, `DELETE FROM goose_db_version WHERE version_id = 9999`)
 	open(t, store.Options{Dir: dir})
 }
 

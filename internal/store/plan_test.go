@@ -38,6 +38,8 @@ func TestPlans(t *testing.T) {
 		{"promote", sqlPromote, []string{"jobs_delayed"}},
 		{"ready since", sqlReadySince, []string{"INDEX jobs_"}},
 		{"overdue since", sqlOverdueSince, []string{"jobs_delayed"}},
+		{"heads", sqlHeads, []string{"jobs_age (tenant>?)", "jobs_lane (tenant=? AND priority=?)"}},
+		{"leases", sqlLeases, []string{"jobs_leased"}},
 		{"clean", sqlClean, []string{"jobs_cleanup"}},
 		{"expired", sqlExpired, []string{"jobs_leased"}},
 		{"leased by", sqlLeasedBy, []string{"jobs_leased"}},

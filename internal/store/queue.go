@@ -217,3 +217,11 @@ func (s *Store) SaveToken(ctx context.Context, l dispatch.Lease, token []byte) e
 		return err
 	})
 }
+
+// SaveTrace implements dispatch.Queue.
+func (s *Store) SaveTrace(ctx context.Context, l dispatch.Lease, parent string) error {
+	return s.fenced(ctx, l, func(t *tx) error {
+		_, err := t.exec(`UPDATE jobs SET run_trace = $1 WHERE id = $2`, parent, l.Job.ID)
+		return err
+	})
+}

@@ -16,7 +16,7 @@ import (
 const (
 	jobColumns = `seq, id, tenant, state, priority, delayed, ready_at, attempt, max_attempts, epoch, node, cancel_reason, not_before,
 		submitted_at, started_at, finished_at, spec, failure, progress, artifacts, lease_until, artifacts_removed_at, host`
-	wholeColumns = jobColumns + `, receipt, token, host_step`
+	wholeColumns = jobColumns + `, receipt, token, host_step, trace, run_trace`
 )
 
 // What the column delayed holds: a pending job is ready only with 0.
@@ -48,7 +48,9 @@ func (r *row) list() []any {
 	}
 }
 
-func (r *row) whole() []any { return append(r.list(), &r.receipt, &r.token, &r.hostStep) }
+func (r *row) whole() []any {
+	return append(r.list(), &r.receipt, &r.token, &r.hostStep, &r.Trace, &r.RunTrace)
+}
 
 // decode fills the job from what was scanned.
 func (r *row) decode(now time.Time) error {

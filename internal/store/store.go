@@ -48,6 +48,7 @@ type Options struct {
 	Postgres    PostgresOptions  // its zero value: SQLite in Dir
 	Policy      admission.Policy // who starts next; zero values: its defaults
 	Log         *slog.Logger     // nil: discards
+	Committed   CommitHook       // nil: nobody looks
 }
 
 // PostgresOptions name a PostgreSQL database.
@@ -105,7 +106,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{lock: lock, clock: newClock(o.Now), hub: &event.Hub{}, policy: o.Policy.WithDefaults()}
 	s.close = sync.OnceValue(s.closeAll)
 	if o.Postgres.URL.Empty() {
-		err = s.openSQLite(ctx, filepath.Join(dir, "hypersdk.db"), o.Synchronous)
+		err = s.openSQLite(ctx, filepath.Join(dir, "hypersdk.db"), o)
 	} else {
 		err = s.openPostgres(ctx, o)
 	}
@@ -115,7 +116,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) openSQLite(ctx context.Context, file string, mode Sync) error {
+func (s *Store) openSQLite(ctx context.Context, file string, o Options) error {
 	// SQLite gives its other files the permissions of this one.
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -124,16 +125,16 @@ func (s *Store) openSQLite(ctx context.Context, file string, mode Sync) error {
 	if err := f.Close(); err != nil {
 		return unusable(filepath.Dir(file), err)
 	}
-	if s.write, err = openSQLite(file, mode, 0); err != nil {
+	if s.write, err = openSQLite(file, o.Synchronous, 0); err != nil {
 		return err
 	}
 	if err := migrateSQLite(ctx, s.write); err != nil {
 		return err
 	}
-	if s.read, err = openSQLite(file, mode, readers); err != nil {
+	if s.read, err = openSQLite(file, o.Synchronous, readers); err != nil {
 		return err
 	}
-	s.w, err = newWriter(ctx, sqliteDialect, s.write, s.clock, s.hub, nil)
+	s.w, err = newWriter(ctx, sqliteDialect, s.write, s.clock, s.hub, nil, o.Committed)
 	return err
 }
 
@@ -159,7 +160,7 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	if s.ears, err = listen(ctx, c, s.hub, o.Log); err != nil {
 		return err
 	}
-	s.w, err = newWriter(ctx, postgresDialect, s.write, s.clock, s.hub, s.ears.tell)
+	s.w, err = newWriter(ctx, postgresDialect, s.write, s.clock, s.hub, s.ears.tell, o.Committed)
 	return err
 }
 

@@ -91,10 +91,10 @@ func (t *tx) insert(j *job.Job, actor string) error {
 		return err
 	}
 	path, name := searchKeys(j.Spec.VM())
-	_, err = t.row(`INSERT INTO jobs (id, tenant, state, priority, delayed, not_before, max_attempts, submitted_at, vm_path, vm_name, spec, ready_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING seq`,
+	_, err = t.row(`INSERT INTO jobs (id, tenant, state, priority, delayed, not_before, max_attempts, submitted_at, vm_path, vm_name, spec, ready_at, trace)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING seq`,
 		[]any{j.ID, j.Tenant, string(j.State), j.Priority.Class(), t.delayed(*j), micros(j.NotBefore), j.MaxAttempts,
-			j.SubmittedAt.UnixMicro(), path, name, spec, j.ReadyAt.UnixMicro()}, &j.Seq)
+			j.SubmittedAt.UnixMicro(), path, name, spec, j.ReadyAt.UnixMicro(), t.origin.TraceParent}, &j.Seq)
 	if err != nil {
 		return err
 	}

@@ -53,6 +53,7 @@ type writer struct {
 	now      time.Time // of the transaction, if the database's clock holds
 	hub      *event.Hub
 	tell     teller     // tells the other nodes; nil: there are none
+	watch    *watch     // of commits; shared by the twins
 	twins    []*writer  // take from the same requests, over connections of their own
 	fatal    chan error // gets the error after which nothing is written any more
 	dead     error
@@ -79,10 +80,10 @@ const (
 	withdrawn
 )
 
-func newWriter(ctx context.Context, d dialect, db *sql.DB, c clock, hub *event.Hub, tell teller) (*writer, error) {
+func newWriter(ctx context.Context, d dialect, db *sql.DB, c clock, hub *event.Hub, tell teller, committed CommitHook) (*writer, error) {
 	base := context.WithoutCancel(ctx)
 	w := &writer{
-		base: base, ctx: base, d: d, db: db, stmts: make(map[string]*sql.Stmt), clock: c, hub: hub, tell: tell,
+		base: base, ctx: base, d: d, db: db, stmts: make(map[string]*sql.Stmt), clock: c, hub: hub, tell: tell, watch: &watch{committed: committed},
 		fatal: make(chan error, 1), requests: make(chan *request, maxBatch), done: make(chan struct{}),
 	}
 	if err := w.connect(); err != nil {
@@ -90,7 +91,7 @@ func newWriter(ctx context.Context, d dialect, db *sql.DB, c clock, hub *event.H
 	}
 	for range d.writers - 1 {
 		w.twins = append(w.twins, &writer{
-			base: base, ctx: base, d: d, db: db, stmts: make(map[string]*sql.Stmt), clock: c, hub: hub, tell: tell,
+			base: base, ctx: base, d: d, db: db, stmts: make(map[string]*sql.Stmt), clock: c, hub: hub, tell: tell, watch: w.watch,
 			fatal: w.fatal, requests: w.requests, done: make(chan struct{}),
 		})
 	}
@@ -200,6 +201,7 @@ func (w *writer) batch(first *request) (ran []*request, again bool, err error) {
 		}
 	}
 	again, err = w.end(err)
+	w.watch.note(len(ran), begun, err)
 	return ran, again, err
 }
 
@@ -222,10 +224,13 @@ func (w *writer) alone(r *request) error {
 
 func (w *writer) transact(r *request) (again bool, err error) {
 	defer w.limit()()
+	begun := time.Now()
 	if err = w.begin(); err == nil {
 		err = w.one(r)
 	}
-	return w.end(err)
+	again, err = w.end(err)
+	w.watch.note(1, begun, err)
+	return again, err
 }
 
 // limit starts the time that a transaction may take.

@@ -10,6 +10,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere"
 	"github.com/hypersdk/hypersdk/internal/schedule"
 	"github.com/hypersdk/hypersdk/internal/service"
+	"github.com/hypersdk/hypersdk/internal/tracing"
 )
 
 // Directions of the bytes of disks.
@@ -18,6 +19,18 @@ const (
 	written = "written"
 	zero    = "zero"
 )
+
+// Phases whose bytes are counted, as progress names them.
+const (
+	copying   = "copying"
+	verifying = "verifying"
+)
+
+// outcomes are how a run can end.
+var outcomes = []string{string(job.Complete), string(job.Fail), string(job.Retry), string(job.Interrupt), string(job.Settle), "lost"}
+
+// workflowFormat stands for the format of a job that has no one format.
+const workflowFormat = "workflow"
 
 // Service returns the hooks for service.Deps.
 func (m *Metrics) Service() service.Hooks {
@@ -34,15 +47,19 @@ func (m *Metrics) Service() service.Hooks {
 // Dispatch returns the hooks for dispatch.Options.
 func (m *Metrics) Dispatch() dispatch.Hooks {
 	return dispatch.Hooks{
+		Enter: func(ctx context.Context, _ dispatch.Lease, _ bool) (context.Context, func(string)) {
+			return ctx, func(outcome string) { m.runs.WithLabelValues(outcome).Inc() }
+		},
 		Retried: func(job.Job) { m.retries.Inc() },
 		Yielded: func(job.Job) { m.hostYields.Inc() },
 		Finished: func(j job.Job, took time.Duration) {
 			m.finished.WithLabelValues(string(j.State)).Inc()
 			format := j.Spec.Format
 			if j.Spec.IsWorkflow() {
-				format = "workflow"
+				format = workflowFormat
 			}
-			m.jobTime.WithLabelValues(j.Spec.Provider, format).Observe(took.Seconds())
+			run, _ := tracing.Link(j.RunTrace)
+			observe(m.jobTime.WithLabelValues(j.Spec.Provider, format), took, run.SpanContext)
 		},
 	}
 }
@@ -86,19 +103,23 @@ func (r *runner) Run(ctx context.Context, t dispatch.Task) (job.Outcome, error) 
 }
 
 // counted counts what each report adds to the one before. Only copying writes;
-// its counts begin at 0 in every run.
+// its counts begin at 0 in every run, and so do those of each phase.
 func (m *Metrics) counted(report func(job.Progress)) func(job.Progress) {
 	var (
 		mu   sync.Mutex
-		last job.Progress
+		last = map[string]job.Progress{}
 	)
 	return func(p job.Progress) {
-		if p.Phase == "copying" {
+		if p.Phase == copying || p.Phase == verifying {
 			mu.Lock()
-			m.bytes.WithLabelValues(written).Add(float64(max(0, p.BytesWritten-last.BytesWritten)))
-			m.bytes.WithLabelValues(zero).Add(float64(max(0, p.BytesZero-last.BytesZero)))
-			last = p
+			before := last[p.Phase]
+			last[p.Phase] = p
 			mu.Unlock()
+			m.phases.WithLabelValues(p.Phase).Add(float64(max(0, p.BytesRead-before.BytesRead)))
+			if p.Phase == copying {
+				m.bytes.WithLabelValues(written).Add(float64(max(0, p.BytesWritten-before.BytesWritten)))
+				m.bytes.WithLabelValues(zero).Add(float64(max(0, p.BytesZero-before.BytesZero)))
+			}
 		}
 		if report != nil {
 			report(p)

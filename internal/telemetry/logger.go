@@ -1,5 +1,5 @@
-// Package telemetry is what the daemon tells about itself: its log (slog) and its
-// metrics (Prometheus). It fills the hooks of the packages below and knows none
+// Package telemetry is what the daemon tells about itself: its log (slog), its
+// metrics (Prometheus) and its traces (OpenTelemetry). It fills the hooks of the packages below and knows none
 // above.
 package telemetry
 
@@ -24,7 +24,8 @@ const (
 )
 
 // NewLogger returns a logger that writes one line per event to w: level is debug,
-// info, warn or error, format json or text. Kind Invalid for another.
+// info, warn or error, format json or text. Kind Invalid for another. A line that
+// is written with a context carries the trace, request, tenant and job of it.
 //
 // Secrets have a type that does not show (package secret). As a second line of
 // defence an attribute with the name of a secret is redacted, and so are the
@@ -37,9 +38,9 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	o := &slog.HandlerOptions{Level: l, ReplaceAttr: clean}
 	switch format {
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, o)), nil
+		return slog.New(contextual{Handler: slog.NewJSONHandler(w, o)}), nil
 	case "text":
-		return slog.New(slog.NewTextHandler(w, o)), nil
+		return slog.New(contextual{Handler: slog.NewTextHandler(w, o)}), nil
 	}
 	return nil, fault.Newf(fault.Invalid, "HX-LOG-002", "one of json, text", "%.50q is no log format", format)
 }

@@ -12,7 +12,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/trace"
 
+	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/node"
 	"github.com/hypersdk/hypersdk/internal/schedule"
@@ -26,7 +28,12 @@ type Sources struct {
 	// Workers returns how many jobs can run at once here, and how many do.
 	Workers func() (size, busy int)
 	// Nodes lists the daemons that share the queue; nil: there is no list.
-	Nodes   func(ctx context.Context) ([]node.Node, error)
+	Nodes func(ctx context.Context) ([]node.Node, error)
+	// Pressure measures the queue; nil: nobody does.
+	Pressure func(ctx context.Context) (dispatch.Pressure, error)
+	// Free tells the free bytes below the directories of a purpose (state,
+	// output), the fullest of each; nil: nobody looks.
+	Free    func() map[string]int64
 	Version string
 	Log     *slog.Logger
 }
@@ -49,6 +56,12 @@ type Metrics struct {
 	steps     *prometheus.CounterVec
 	stepTime  *prometheus.HistogramVec
 	bytes     *prometheus.CounterVec
+	phases    *prometheus.CounterVec
+	runs      *prometheus.CounterVec
+
+	commits    *prometheus.CounterVec
+	updates    prometheus.Counter
+	commitTime prometheus.Histogram
 
 	scheduleRuns *prometheus.CounterVec
 	scaled       *prometheus.CounterVec
@@ -95,6 +108,16 @@ func NewMetrics(s Sources) *Metrics {
 		m.bytes.WithLabelValues(d)
 	}
 
+	m.phases = m.counters("phase_bytes_total", "Bytes of disks that a phase went through, holes included: copying reads the source, verifying what was stored.", "phase")
+	for _, p := range []string{copying, verifying} {
+		m.phases.WithLabelValues(p)
+	}
+	m.runs = m.counters("runs_total", "Runs of jobs that ended, by how: complete, fail, retry, interrupt (a shutdown), settle (a cancel), lost (the lease).", "outcome")
+	for _, o := range outcomes {
+		m.runs.WithLabelValues(o)
+	}
+	m.database()
+
 	m.scheduleRuns = m.counters("schedule_runs_total", "Runs of schedules, by what became of them.", "outcome")
 	for _, o := range schedule.Outcomes() {
 		m.scheduleRuns.WithLabelValues(o)
@@ -105,6 +128,9 @@ func NewMetrics(s Sources) *Metrics {
 	m.retained = m.retention()
 
 	m.sourceRetries = m.counters("source_retries_total", "Requests to a provider that were repeated.", "operation")
+	for _, op := range []string{"range", "nfc", "soap"} { // those of vsphere.Observer
+		m.sourceRetries.WithLabelValues(op)
+	}
 	m.relogins = m.counter("source_relogins_total", "Sessions of a provider that had expired and were renewed.")
 	m.hostWaits = prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "source_host_waits", Help: "Streams that wait for a slot on an ESXi host.",
@@ -112,6 +138,12 @@ func NewMetrics(s Sources) *Metrics {
 	m.hostYields = m.counter("host_limit_waits_total", "Started jobs that were put back because their host had no free slot.")
 	m.registry.MustRegister(m.hostWaits, &backlog{jobs: s.Jobs, log: s.Log},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if s.Pressure != nil {
+		m.registry.MustRegister(&pressure{measure: s.Pressure, log: s.Log})
+	}
+	if s.Free != nil {
+		m.registry.MustRegister(&space{free: s.Free, busy: make(chan struct{}, 1)})
+	}
 	if s.Nodes != nil {
 		m.registry.MustRegister(&nodes{list: s.Nodes, log: s.Log})
 	}
@@ -157,12 +189,22 @@ func (m *Metrics) Handler() http.Handler {
 
 // Request counts one HTTP request; it is a rest.Observer. method and route must
 // be bounded: a route pattern, not a path.
-func (m *Metrics) Request(method, route string, status int, took time.Duration) {
+func (m *Metrics) Request(ctx context.Context, method, route string, status int, took time.Duration) {
 	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
-	m.durations.WithLabelValues(method, route).Observe(took.Seconds())
+	observe(m.durations.WithLabelValues(method, route), took, trace.SpanContextFromContext(ctx))
 	if status >= http.StatusInternalServerError {
 		m.errors.WithLabelValues(method, route).Inc()
 	}
+}
+
+// observe notes a duration, and the trace that is an example of it if somebody
+// keeps that.
+func observe(h prometheus.Observer, took time.Duration, sc trace.SpanContext) {
+	if e, ok := h.(prometheus.ExemplarObserver); ok && sc.IsSampled() && sc.IsValid() {
+		e.ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": sc.TraceID().String()})
+		return
+	}
+	h.Observe(took.Seconds())
 }
 
 func (m *Metrics) counter(name, help string) prometheus.Counter {
@@ -178,10 +220,15 @@ func (m *Metrics) counters(name, help string, labels ...string) *prometheus.Coun
 }
 
 func (m *Metrics) histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Namespace: namespace, Name: name, Help: help, Buckets: buckets,
-		NativeHistogramBucketFactor: growth, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
-	}, labels)
+	h := prometheus.NewHistogramVec(histogram(name, help, buckets), labels)
 	m.registry.MustRegister(h)
 	return h
+}
+
+// histogram is a native one that has classic buckets, too.
+func histogram(name, help string, buckets []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Namespace: namespace, Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor: growth, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
+	}
 }

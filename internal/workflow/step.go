@@ -6,9 +6,12 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/tracing"
 )
 
 // step runs one step to its end, over its attempts. The error is not nil only if
@@ -144,10 +147,13 @@ func (r *run) execute(ctx context.Context, i int, x Executor) (o job.Outcome, er
 		timer := time.AfterFunc(limit, func() { stop(errStepTimeout) })
 		defer timer.Stop()
 	}
+	traced, span := tracing.Start(inner, "step "+r.plan.Steps[i].Type, attribute.Int("hypervisord.step.number", i),
+		attribute.Int("hypervisord.step.attempt", r.attempt(i)))
 	err = dispatch.Protect(func() (err error) {
-		o, err = x.Execute(inner, r.task(i))
+		o, err = x.Execute(traced, r.task(i))
 		return err
 	})
+	span.End(err)
 	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(inner), errStepTimeout) {
 		err = errStepTimeout
 	}

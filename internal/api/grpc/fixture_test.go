@@ -90,7 +90,7 @@ func newWorld(t *testing.T, change ...setup) *world {
 	for _, p := range door.Patterns() {
 		doors = append(doors, rest.Door{Pattern: p, Handler: door})
 	}
-	api, err = rest.New(ctx, rest.Deps{Service: w.svc, Inventory: w.inv, Gate: d.Gate, Log: log, Doors: doors, Observe: func(_, route string, status int, _ time.Duration) {
+	api, err = rest.New(ctx, rest.Deps{Service: w.svc, Inventory: w.inv, Gate: d.Gate, Log: log, Doors: doors, Observe: func(_ context.Context, _, route string, status int, _ time.Duration) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.seen = append(w.seen, fmt.Sprint(route, " ", status))

@@ -44,7 +44,7 @@ func (a *API) observe(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
 		rec := &recorder{ResponseWriter: w}
-		r = r.WithContext(gate.WithRequestID(r.Context(), id))
+		r = r.WithContext(gate.WithRequestID(a.trace(r), id))
 		defer func() { a.over(rec, r, id, time.Since(begin)) }()
 		next.ServeHTTP(rec, r) // the mux notes the pattern in r: nobody may copy r on the way
 	})
@@ -70,8 +70,9 @@ func (a *API) over(rec *recorder, r *http.Request, id string, took time.Duration
 		slog.String("route", route), slog.Int("status", rec.code()), slog.Int64("bytes", rec.bytes),
 		slog.Duration("took", took))
 	if a.deps.Observe != nil {
-		a.deps.Observe(method, route, rec.code(), took)
+		a.deps.Observe(r.Context(), method, route, rec.code(), took)
 	}
+	traced(r.Context(), method, route, rec)
 }
 
 // quiet are the routes that machines ask every few seconds.
@@ -113,7 +114,9 @@ func describe(v any) string {
 // route hands the request to the mux, whose own answers (no such route, wrong
 // method) become problems.
 func (a *API) route(w http.ResponseWriter, r *http.Request) {
-	if _, pattern := a.mux.Handler(r); pattern == "" {
+	_, pattern := a.mux.Handler(r)
+	name(r, pattern)
+	if pattern == "" {
 		w = &unrouted{ResponseWriter: w, api: a, r: r}
 	}
 	a.mux.ServeHTTP(w, r)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/provider"
@@ -26,6 +27,7 @@ type Deps struct {
 	Health    map[string]HealthCheck // by name, as GET /health shows it
 	Metrics   http.Handler           // answers GET /metrics; nil: no such route
 	Observe   Observer               // nil: nobody looks
+	Tracer    trace.Tracer           // begins the span of each request; nil: none
 	Doors     []Door
 	Log       *slog.Logger
 	Version   string
@@ -50,7 +52,8 @@ type Inventory interface {
 
 // Observer is told of every request when it is over. route is the pattern that
 // matched, never what the caller sent, or "other"; so is an unknown method.
-type Observer func(method, route string, status int, took time.Duration)
+// ctx is that of the request.
+type Observer func(ctx context.Context, method, route string, status int, took time.Duration)
 
 // API is the door. It is an http.Handler; serve it by NewServer.
 type API struct {

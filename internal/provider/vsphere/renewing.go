@@ -26,9 +26,11 @@ type renewing struct {
 }
 
 // RoundTrip makes one call.
-func (r *renewing) RoundTrip(ctx context.Context, req, res soap.HasFault) error {
+func (r *renewing) RoundTrip(ctx context.Context, req, res soap.HasFault) (err error) {
+	ctx, end := traced(ctx, req)
+	defer func() { end(err) }()
 	generation := r.login.generation.Load()
-	err := r.try(ctx, req, res)
+	err = r.try(ctx, req, res)
 	if !vimfault.Is(err, &types.NotAuthenticated{}) || aboutSession(req) {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/tracing"
 )
 
 const (
@@ -144,7 +145,7 @@ func (l *login) hint(err error) error {
 // keepAlive calls vCenter at an interval, so that it does not end the session
 // while only data moves. It ends with close, not with ctx.
 func (l *login) keepAlive(ctx context.Context, c *vim25.Client) {
-	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
+	ctx, l.stop = context.WithCancel(tracing.Detach(context.WithoutCancel(ctx)))
 	l.alive.Go(func() {
 		ticker := time.NewTicker(l.cfg.KeepAlive)
 		defer ticker.Stop()

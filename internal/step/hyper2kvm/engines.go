@@ -16,6 +16,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/step"
+	"github.com/hypersdk/hypersdk/internal/tracing"
 	"github.com/hypersdk/hypersdk/internal/workflow"
 )
 
@@ -33,7 +34,11 @@ func diskID(i int) string { return fmt.Sprintf("disk%d", i) }
 func result(out string, i int) string { return filepath.Join(out, diskID(i)+".qcow2") }
 
 func (j *task) run(ctx context.Context, args ...string) error {
-	return child.Run(ctx, child.Command{Path: j.program, Args: args, Dir: j.work, Env: []string{"LIBGUESTFS_BACKEND=direct"}, Line: j.line})
+	env := []string{"LIBGUESTFS_BACKEND=direct"}
+	if parent := tracing.Parent(ctx); parent != "" {
+		env = append(env, "TRACEPARENT="+parent)
+	}
+	return child.Run(ctx, child.Command{Path: j.program, Args: args, Dir: j.work, Env: env, Line: j.line})
 }
 
 // manifest is the input of hyper2kvm 0.2 and later (version 1.0).

@@ -11,12 +11,15 @@ import (
 	"path"
 	"strings"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/hypersdk/hypersdk/internal/artifact"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/sink"
 	"github.com/hypersdk/hypersdk/internal/sink/s3"
+	"github.com/hypersdk/hypersdk/internal/tracing"
 	"github.com/hypersdk/hypersdk/internal/workflow"
 )
 
@@ -121,8 +124,11 @@ func put(ctx context.Context, t workflow.Task, set *files, m medium, o *job.Outc
 		if err != nil {
 			return err
 		}
-		stored, err := m.put(ctx, file{Artifact: a, ReadFile: f, count: meter.add})
-		if err := closing(err, f.Close); err != nil {
+		inner, span := tracing.Client(ctx, "store file", attribute.Int64("hypervisord.file.bytes", f.Size()))
+		stored, err := m.put(inner, file{Artifact: a, ReadFile: f, count: meter.add})
+		err = closing(err, f.Close)
+		span.End(err)
+		if err != nil {
 			return err
 		}
 		st.Done[a.Name] = stored

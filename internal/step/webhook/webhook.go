@@ -17,8 +17,11 @@ import (
 	"syscall"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/tracing"
 	"github.com/hypersdk/hypersdk/internal/workflow"
 )
 
@@ -124,13 +127,20 @@ func (h *Hook) Execute(ctx context.Context, t workflow.Task) (job.Outcome, error
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", h.agent)
 	req.Header.Set("Idempotency-Key", t.Job.ID) // the same for all attempts
+	ctx, span := tracing.Client(ctx, "POST webhook", attribute.String("http.request.method", http.MethodPost))
+	tracing.Inject(ctx, req.Header)
 	res, err := h.client.Do(req)
 	if err != nil {
-		return job.Outcome{}, unanswered(ctx, err, req.URL)
+		err = unanswered(ctx, err, req.URL)
+		span.End(err)
+		return job.Outcome{}, err
 	}
+	span.Set(attribute.Int("http.response.status_code", res.StatusCode))
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxAnswer)) // what it says is not used
 	_ = res.Body.Close()
-	return job.Outcome{}, judge(res.StatusCode, req.URL.Host)
+	err = judge(res.StatusCode, req.URL.Host)
+	span.End(err)
+	return job.Outcome{}, err
 }
 
 func body(t workflow.Task) ([]byte, error) {

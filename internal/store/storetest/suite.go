@@ -31,6 +31,8 @@ type Store interface {
 	Sequence(ctx context.Context, limit int) (int64, error)
 	LimitHosts(ctx context.Context, provider string, slots int) error
 	Bandwidth(ctx context.Context, jobID string) (own, ofTenant limit.Plan, err error)
+	Pressure(ctx context.Context) (dispatch.Pressure, error)
+	Writable(ctx context.Context, fresh time.Duration) error
 }
 
 type forService interface {
@@ -97,6 +99,9 @@ func Run(t *testing.T, open Open) {
 		{"idempotency keys", testKeys},
 		{"the backlog", testBacklog},
 		{"what waits", testReady},
+		{"what presses on the workers", testPressure},
+		{"whether changes can be stored", testWritable},
+		{"a job keeps its place in a trace", testTrace},
 		{"old artifacts", testOldArtifacts},
 		{"old jobs", testOldJobs},
 		{"schedules", testSchedules},

@@ -1,0 +1,42 @@
+package store
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// CommitHook is told of each transaction: how many updates shared it, how long it
+// took with what they did and the wait for the disk, and what came of it. It is
+// called on the writer's goroutine and must return at once.
+type CommitHook func(updates int, took time.Duration, err error)
+
+// watch knows when something was stored last.
+type watch struct {
+	committed CommitHook
+	last      atomic.Int64 // microseconds of this machine's clock; 0: never
+}
+
+func (w *watch) note(updates int, begun time.Time, err error) {
+	if err == nil && updates > 0 {
+		w.last.Store(time.Now().UnixMicro())
+	}
+	if w.committed != nil && updates > 0 {
+		w.committed(updates, time.Since(begun), err)
+	}
+}
+
+// sqlProbe changes one row, so that the commit has to reach the disk.
+const sqlProbe = `INSERT INTO probe (id, at) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at = excluded.at`
+
+// Writable tells whether changes can be stored. If one was within the last fresh,
+// that is the answer; else it makes one.
+func (s *Store) Writable(ctx context.Context, fresh time.Duration) error {
+	if age := time.Now().UnixMicro() - s.w.watch.last.Load(); age >= 0 && age < fresh.Microseconds() {
+		return nil
+	}
+	return s.w.update(ctx, func(t *tx) error {
+		_, err := t.exec(sqlProbe, t.now.UnixMicro())
+		return err
+	})
+}
