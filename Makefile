@@ -50,6 +50,8 @@ lint: $(GOLANGCI) $(DEADCODE) ## Format, vet, linters, dead code, tidy modules
 	@test -z "$$(git ls-files '*.go' | xargs gofmt -l | tee /dev/stderr)"
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
+	@# A module of its own: River is no dependency of the programs.
+	cd bench/engine && $(GO) vet ./... && $(GO) mod tidy -diff
 	$(GOLANGCI) run --allow-parallel-runners
 	@# storetest and pgtest serve tests: no program reaches them, and -test would hide what only tests use.
 	@out="$$($(DEADCODE) ./... | grep -vE '^internal/store/(storetest|pgtest)/' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
@@ -69,6 +71,12 @@ e2e: build ## The three programs end to end, and the short chaos run (as root: i
 bench: $(GOVC) build ## Compare with govc and qemu-img on the same disk, in one run; result in docs/bench/
 	@scripts/deps.sh $(BENCH_TOOLS)
 	$(GO) run ./bench
+	@$(MAKE) --no-print-directory bench-engine
+
+.PHONY: bench-engine
+bench-engine: ## Compare the job engine with River on SQLite and PostgreSQL; result in docs/bench/engine.md
+	@scripts/deps.sh postgres
+	cd bench/engine && $(GO) run .
 
 .PHONY: chaos
 chaos: build ## Long: 200 kills, exact crash points, power cuts (as root)

@@ -199,19 +199,25 @@ func (s *Server) Stop() error {
 	return errors.Join(s.Down(syscall.SIGQUIT), os.RemoveAll(s.dir))
 }
 
-// URL makes an empty database and returns its URL.
+// URL is Create for a test.
 func (s *Server) URL(tb testing.TB) string {
 	tb.Helper()
-	name := fmt.Sprintf("test_%d", s.made.Add(1))
-	conn, err := pgx.Connect(tb.Context(), s.url("postgres"))
+	url, err := s.Create(tb.Context())
 	if err != nil {
 		tb.Fatal(err)
 	}
-	_, err = conn.Exec(tb.Context(), "CREATE DATABASE "+name)
-	if err := errors.Join(err, conn.Close(tb.Context())); err != nil {
-		tb.Fatal(err)
+	return url
+}
+
+// Create makes an empty database and returns its URL.
+func (s *Server) Create(ctx context.Context) (string, error) {
+	name := fmt.Sprintf("test_%d", s.made.Add(1))
+	conn, err := pgx.Connect(ctx, s.url("postgres"))
+	if err != nil {
+		return "", err
 	}
-	return s.url(name)
+	_, err = conn.Exec(ctx, "CREATE DATABASE "+name)
+	return s.url(name), errors.Join(err, conn.Close(ctx))
 }
 
 func (s *Server) url(database string) string {
