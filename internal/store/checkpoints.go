@@ -69,11 +69,13 @@ func (c *checkpoints) Reset(ctx context.Context, disk string) error {
 	})
 }
 
-// dropCheckpoints forgets all disks of a job.
+// dropCheckpoints forgets all disks of a job. There are records only beside a
+// checkpoint.
 func (t *tx) dropCheckpoints(id string) error {
-	if _, err := t.exec(`DELETE FROM checkpoint_records WHERE job_id = $1`, id); err != nil {
+	n, err := t.execAside(`DELETE FROM checkpoints WHERE job_id = $1`, id)
+	if err != nil || n == 0 {
 		return err
 	}
-	_, err := t.exec(`DELETE FROM checkpoints WHERE job_id = $1`, id)
+	_, err = t.execAside(`DELETE FROM checkpoint_records WHERE job_id = $1`, id)
 	return err
 }

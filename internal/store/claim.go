@@ -52,6 +52,9 @@ func scanShare(rows *sql.Rows) (s admission.Share, err error) {
 
 // shares runs a query for admission.Share.
 func (t *tx) shares(query string, args ...any) ([]admission.Share, error) {
+	if err := t.w.flushJobs(); err != nil {
+		return nil, err
+	}
 	s, err := t.w.stmt(query) //nolint:sqlclosecheck // the writer keeps it
 	if err != nil {
 		return nil, err
@@ -150,13 +153,13 @@ func (a *admittance) save(touched map[int]bool) error {
 		return nil
 	}
 	v := a.state.Virtual
-	if _, err := a.t.exec(`UPDATE scheduler SET turn = $1, critical = $2, high = $3, normal = $4, low = $5 WHERE id = 1`,
+	if _, err := a.t.execAside(`UPDATE scheduler SET turn = $1, critical = $2, high = $3, normal = $4, low = $5 WHERE id = 1`,
 		a.state.Turn, v[0], v[1], v[2], v[3]); err != nil {
 		return err
 	}
 	for i := range touched {
 		s := a.state.Shares[i]
-		if _, err := a.t.exec(`INSERT INTO shares (tenant, critical, high, normal, low) VALUES ($1, $2, $3, $4, $5)
+		if _, err := a.t.execAside(`INSERT INTO shares (tenant, critical, high, normal, low) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (tenant) DO UPDATE SET critical = excluded.critical, high = excluded.high, normal = excluded.normal, low = excluded.low`,
 			s.Tenant, s.Served[0], s.Served[1], s.Served[2], s.Served[3]); err != nil {
 			return err

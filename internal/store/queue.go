@@ -134,10 +134,13 @@ func (s *Store) Renew(ctx context.Context, l dispatch.Lease, lease time.Duration
 
 // Apply implements dispatch.Queue.
 func (s *Store) Apply(ctx context.Context, l dispatch.Lease, c job.Change) (j job.Job, err error) {
-	err = s.fenced(ctx, l, func(t *tx) error {
-		r, err := t.job(l.Job.ID)
+	err = s.w.update(ctx, func(t *tx) error {
+		r, found, err := t.find(`id = $1`, l.Job.ID)
 		if err != nil {
 			return err
+		}
+		if !found || r.Epoch != l.Job.Epoch || !r.leaseUntil.Valid {
+			return errStale(l.Job.ID)
 		}
 		j, _, err = t.apply(r, c, 0)
 		return err

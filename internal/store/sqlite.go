@@ -44,6 +44,10 @@ func sqliteCode(err error) int {
 	return 0
 }
 
+// isOfDatabase tells whether a database refused a statement: the transaction may
+// be of no use after it.
+func isOfDatabase(err error) bool { return sqliteCode(err) != 0 || pgCode(err) != "" || isLost(err) }
+
 // isFatal tells whether the file below can no longer be trusted: after a failed
 // fsync the kernel may have dropped what was not written, and trying again would
 // seem to work.

@@ -125,7 +125,7 @@ func (t *tx) held(id tenant.ID) (tenant.Account, error) {
 // account reads a tenant that is not deleted. Kind NotFound.
 func (t *tx) account(id tenant.ID) (tenant.Account, error) {
 	var r tenantRow
-	found, err := t.row(sqlTenant, []any{string(id)}, r.dest()...)
+	found, err := t.rowAside(sqlTenant, []any{string(id)}, r.dest()...)
 	if err == nil && !found {
 		err = tenant.NotFound(id)
 	}

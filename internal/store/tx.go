@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/event"
@@ -19,14 +20,25 @@ type tx struct {
 	now    time.Time
 	topics []event.Topic // touched after the commit
 	origin tenant.Origin // of who asked for the update
+	wrote  bool          // there may be something to undo
 }
 
 // exec runs a statement and returns how many rows it changed.
 func (t *tx) exec(query string, args ...any) (int64, error) {
+	if err := t.w.flushRows(); err != nil {
+		return 0, err
+	}
+	return t.execAside(query, args...)
+}
+
+// execAside is exec for a statement that does not concern the rows that are kept
+// back: new jobs, events, usage.
+func (t *tx) execAside(query string, args ...any) (int64, error) {
 	s, err := t.w.stmt(query) //nolint:sqlclosecheck // the writer keeps it
 	if err != nil {
 		return 0, err
 	}
+	t.wrote = true
 	t.w.pending++
 	r, err := s.ExecContext(t.w.ctx, args...)
 	if err != nil {
@@ -37,6 +49,15 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 
 // row runs a query for at most one row. found is false without one.
 func (t *tx) row(query string, args []any, dest ...any) (found bool, err error) {
+	if err := t.w.flushJobs(); err != nil {
+		return false, err
+	}
+	return t.rowAside(query, args, dest...)
+}
+
+// rowAside is row for a query that does not look for jobs.
+func (t *tx) rowAside(query string, args []any, dest ...any) (found bool, err error) {
+	t.wrote = t.wrote || !strings.HasPrefix(query, "SELECT")
 	s, err := t.w.stmt(query) //nolint:sqlclosecheck // the writer keeps it
 	if err != nil {
 		return false, err
@@ -50,6 +71,9 @@ func (t *tx) row(query string, args []any, dest ...any) (found bool, err error) 
 
 // strings runs a query for one column of texts.
 func (t *tx) strings(query string, args ...any) ([]string, error) {
+	if err := t.w.flushJobs(); err != nil {
+		return nil, err
+	}
 	s, err := t.w.stmt(query) //nolint:sqlclosecheck // the writer keeps it
 	if err != nil {
 		return nil, err
@@ -84,20 +108,19 @@ func (t *tx) lease() int64 {
 
 func (t *tx) touch(topics ...event.Topic) { t.topics = append(t.topics, topics...) }
 
-// insert stores a new job and its first event.
+// insert stores a new job and its first event. The job gets its Seq at the latest
+// with the commit.
 func (t *tx) insert(j *job.Job, actor string) error {
 	spec, err := encode(j.Spec)
 	if err != nil {
 		return err
 	}
 	path, name := searchKeys(j.Spec.VM())
-	_, err = t.row(`INSERT INTO jobs (id, tenant, state, priority, delayed, not_before, max_attempts, submitted_at, vm_path, vm_name, spec, ready_at, trace)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING seq`,
-		[]any{j.ID, j.Tenant, string(j.State), j.Priority.Class(), t.delayed(*j), micros(j.NotBefore), j.MaxAttempts,
-			j.SubmittedAt.UnixMicro(), path, name, spec, j.ReadyAt.UnixMicro(), t.origin.TraceParent}, &j.Seq)
-	if err != nil {
-		return err
-	}
+	t.w.kept.jobs = append(t.w.kept.jobs, newJob{&j.Seq, []any{
+		j.ID, j.Tenant, string(j.State), j.Priority.Class(), t.delayed(*j), micros(j.NotBefore), j.MaxAttempts,
+		j.SubmittedAt.UnixMicro(), path, name, spec, j.ReadyAt.UnixMicro(), t.origin.TraceParent,
+	}})
+	t.wrote = true
 	t.touch(event.Queue)
 	return t.append(event.OfSubmit(*j, actor))
 }
@@ -111,10 +134,10 @@ func (t *tx) append(e event.Event) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO events (job_id, tenant, kind, actor, at, data) VALUES ($1, $2, $3, $4, $5, $6)`,
-		e.JobID, e.Tenant, string(e.Kind), e.Actor, e.Time.UnixMicro(), data)
+	t.w.kept.events = append(t.w.kept.events, []any{e.JobID, e.Tenant, string(e.Kind), e.Actor, e.Time.UnixMicro(), data})
+	t.wrote = true
 	t.touch(event.JobTopic(e.JobID), event.Appended)
-	return err
+	return nil
 }
 
 // delayed is not 0 for a pending job that is held back.
@@ -184,25 +207,28 @@ func (t *tx) save(r *row, before job.Job, c job.Change, leaseUntil int64) error 
 	if err != nil {
 		return err
 	}
-	lease := r.leaseUntil
+	lease, claim := r.leaseUntil, sql.NullInt64{}
 	switch {
 	case c.Trigger == job.Claim:
+		claim = sql.NullInt64{Int64: t.now.UnixMicro(), Valid: true}
 		lease = sql.NullInt64{Int64: leaseUntil, Valid: true}
 	case c.Trigger.Releases():
 		lease = sql.NullInt64{}
 	}
 	r.delayed = t.heldBack(r.Job)
-	n, err := t.exec(`UPDATE jobs SET state = $1, delayed = $2, not_before = $3, epoch = $4, node = $5, lease_until = $6, attempt = $7,
+	var claimed int64 // when the run began that the change ends
+	found, err := t.rowAside(`UPDATE jobs SET state = $1, delayed = $2, not_before = $3, epoch = $4, node = $5, lease_until = $6, attempt = $7,
 		started_at = $8, finished_at = $9, cancel_reason = $10, failure = $11, artifacts = $12, receipt = $13, token = $14,
-		priority = $15, ready_at = $16, progress = CASE WHEN $17 = 1 THEN NULL ELSE progress END, host = $18
-		WHERE id = $19 AND epoch = $20 AND state = $21`,
-		string(r.State), r.delayed, micros(r.NotBefore), r.Epoch, r.Node, lease, r.Attempt,
-		nullMicros(r.StartedAt), nullMicros(r.FinishedAt), r.CancelReason, failure, artifacts, []byte(r.Receipt), r.keptToken(),
-		r.Priority.Class(), r.ReadyAt.UnixMicro(), flag(r.Progress == nil), r.Host, r.ID, before.Epoch, string(before.State))
+		priority = $15, ready_at = $16, progress = CASE WHEN $17 = 1 THEN NULL ELSE progress END, host = $18, claimed_at = COALESCE($19, claimed_at)
+		WHERE id = $20 AND epoch = $21 AND state = $22 RETURNING claimed_at`,
+		[]any{string(r.State), r.delayed, micros(r.NotBefore), r.Epoch, r.Node, lease, r.Attempt,
+			nullMicros(r.StartedAt), nullMicros(r.FinishedAt), r.CancelReason, failure, artifacts, []byte(r.Receipt), r.keptToken(),
+			r.Priority.Class(), r.ReadyAt.UnixMicro(), flag(r.Progress == nil), r.Host, claim,
+			r.ID, before.Epoch, string(before.State)}, &claimed)
 	if err != nil {
 		return err
 	}
-	if n != 1 {
+	if !found {
 		return errStale(r.ID)
 	}
 	if before.Host != "" {
@@ -210,7 +236,7 @@ func (t *tx) save(r *row, before job.Job, c job.Change, leaseUntil int64) error 
 			return err
 		}
 	}
-	if err := t.usage(r.Job, c); err != nil {
+	if err := t.usage(r.Job, c, claimed); err != nil {
 		return err
 	}
 	if before.State.Final() && !r.State.Final() {
@@ -219,8 +245,10 @@ func (t *tx) save(r *row, before job.Job, c job.Change, leaseUntil int64) error 
 		}
 	}
 	if r.State.Final() {
-		if err := t.dropStepTokens(r.ID); err != nil {
-			return err
+		if r.Spec.IsWorkflow() {
+			if err := t.dropStepTokens(r.ID); err != nil {
+				return err
+			}
 		}
 		return t.dropCheckpoints(r.ID)
 	}

@@ -25,30 +25,33 @@ type used struct {
 	read, transferred, stored, time int64 // bytes, bytes, bytes, microseconds
 }
 
-// usage notes what a change costs the tenant. It is part of the update that
+// plus adds two of them up.
+func (u used) plus(v used) used {
+	return used{
+		completed: u.completed + v.completed, failed: u.failed + v.failed, cancelled: u.cancelled + v.cancelled,
+		read: u.read + v.read, transferred: u.transferred + v.transferred, stored: u.stored + v.stored, time: u.time + v.time,
+	}
+}
+
+// usage notes what a change costs the tenant; claimed is when the run began. It is part of the update that
 // makes the change: a fence that refuses that one undoes this, too.
-func (t *tx) usage(j job.Job, c job.Change) error {
+func (t *tx) usage(j job.Job, c job.Change, claimed int64) error {
 	if c.Trigger == job.Claim {
-		_, err := t.exec(`UPDATE jobs SET claimed_at = $1 WHERE id = $2`, t.now.UnixMicro(), j.ID)
-		return err
+		return nil
 	}
 	u := usedBy(j, c)
 	if c.Trigger.Releases() {
-		var claimed int64
-		if _, err := t.row(`SELECT claimed_at FROM jobs WHERE id = $1`, []any{j.ID}, &claimed); err != nil {
-			return err
-		}
 		u.time = t.runTime(j, c, claimed)
 	}
 	if u == (used{}) {
 		return nil
 	}
-	_, err := t.exec(sqlAddUsage, j.Tenant, string(tenant.MonthOf(t.now)), u.completed, u.failed, u.cancelled,
-		u.read, u.transferred, u.stored, u.time)
-	if err != nil || u.stored == 0 {
-		return err
+	t.w.kept.use(account{j.Tenant, tenant.MonthOf(t.now)}, u)
+	t.wrote = true
+	if u.stored == 0 {
+		return nil
 	}
-	_, err = t.exec(`UPDATE tenants SET stored_bytes = stored_bytes + $1 WHERE id = $2`, u.stored, j.Tenant)
+	_, err := t.execAside(`UPDATE tenants SET stored_bytes = stored_bytes + $1 WHERE id = $2`, u.stored, j.Tenant)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime/debug"
 	"sync"
@@ -38,9 +39,10 @@ type teller func(w *writer, topics []event.Topic)
 // writer is the only one in this process who writes, alone or with twins where
 // the database takes changes side by side. Its goroutine gathers the
 // updates that came in while the last commit waited for the disk and commits them
-// together: one fsync for many. Each update runs in a savepoint of its own, so
-// that one that fails takes nothing of the others with it; all are answered after
-// the commit. An update may run more than once; only its last run counts.
+// together: one fsync for many. If one fails after it wrote, all of them run
+// again, each in a savepoint of its own, so that it takes nothing of the others
+// with it. All are answered after the commit. An update may run more than once;
+// only its last run counts.
 type writer struct {
 	base     context.Context //nolint:containedctx // never done: a statement is not interrupted
 	ctx      context.Context //nolint:containedctx // of the transaction: base, with the dialect's patience
@@ -51,6 +53,7 @@ type writer struct {
 	stmts    map[string]*sql.Stmt
 	clock    clock
 	now      time.Time // of the transaction, if the database's clock holds
+	kept     buffer    // rows of the transaction that are not inserted yet
 	hub      *event.Hub
 	tell     teller     // tells the other nodes; nil: there are none
 	watch    *watch     // of commits; shared by the twins
@@ -200,9 +203,35 @@ func (w *writer) batch(first *request) (ran []*request, again bool, err error) {
 			err = w.one(r)
 		}
 	}
+	if err == nil {
+		err = w.flush()
+	}
+	if w.dead == nil && len(ran) > 0 && w.isOfOne(err) {
+		err = w.apart(ran)
+	}
 	again, err = w.end(err)
 	w.watch.note(len(ran), begun, err)
 	return ran, again, err
+}
+
+// isOfOne tells whether an error that ended a batch is the fault of one request,
+// so that the others may go on without it.
+func (w *writer) isOfOne(err error) bool {
+	return err != nil && !isFatal(err) && !isUndone(err) && !isLost(err) && w.ctx.Err() == nil
+}
+
+// apart begins again and runs each request in a savepoint.
+func (w *writer) apart(ran []*request) error {
+	_ = w.exec("ROLLBACK") // there may be no transaction left
+	if err := w.begin(); err != nil {
+		return err
+	}
+	for _, r := range ran {
+		if err := w.guarded(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // alone runs one request in a transaction of its own: its locks do not depend on
@@ -226,7 +255,7 @@ func (w *writer) transact(r *request) (again bool, err error) {
 	defer w.limit()()
 	begun := time.Now()
 	if err = w.begin(); err == nil {
-		err = w.one(r)
+		err = w.guarded(r)
 	}
 	again, err = w.end(err)
 	w.watch.note(1, begun, err)
@@ -248,6 +277,7 @@ func (w *writer) limit() (end func()) {
 
 // begin begins a transaction, over a new connection if the last one is lost.
 func (w *writer) begin() error {
+	w.kept.drop()
 	err := w.exec(w.d.begin)
 	if w.d.server && isLost(err) {
 		w.drop()
@@ -277,6 +307,9 @@ func (w *writer) end(err error) (again bool, _ error) {
 	if w.dead != nil {
 		return false, w.dead
 	}
+	if err == nil {
+		err = w.flush()
+	}
 	committing := err == nil
 	if committing {
 		err = w.exec("COMMIT")
@@ -300,19 +333,33 @@ func (w *writer) next(taken int, begun time.Time) (*request, bool) {
 	}
 }
 
-// one runs a request in its savepoint. Its own error is kept in the request; the
-// returned one is that of the database and ends the batch.
+// one runs a request within the batch. Its own error is kept in the request if it
+// has written nothing; the returned one ends the batch.
 func (w *writer) one(r *request) error {
+	t := w.call(r)
+	switch {
+	case r.err == nil:
+		return nil
+	case t.wrote || isOfDatabase(r.err):
+		return r.err
+	}
+	r.err = classify(r.err)
+	return nil
+}
+
+// guarded runs a request in a savepoint. Its own error is kept in the request; the
+// returned one is that of the database and ends the batch.
+func (w *writer) guarded(r *request) error {
 	if err := w.exec("SAVEPOINT update_"); err != nil {
 		return err
 	}
-	t := &tx{w: w, now: w.now}
-	if t.now.IsZero() {
-		t.now = w.clock.wall()
+	used := maps.Clone(w.kept.used)
+	w.call(r)
+	if r.err == nil {
+		r.err = w.flushRows()
 	}
-	r.err = protect(r.fn, t)
-	r.topics = t.topics
 	if r.err != nil {
+		w.kept = buffer{used: used}
 		if isFatal(r.err) || isUndone(r.err) {
 			return r.err
 		}
@@ -323,6 +370,17 @@ func (w *writer) one(r *request) error {
 		r.err = classify(r.err)
 	}
 	return w.exec("RELEASE update_")
+}
+
+// call runs the request's function.
+func (w *writer) call(r *request) *tx {
+	t := &tx{w: w, now: w.now}
+	if t.now.IsZero() {
+		t.now = w.clock.wall()
+	}
+	r.err = protect(r.fn, t)
+	r.topics = t.topics
+	return t
 }
 
 // protect turns a panic of fn into an error, so that it ends one update and not
