@@ -54,6 +54,9 @@ func parsePostgres(o PostgresOptions) (*pgx.ConnConfig, error) {
 	for k, v := range map[string]string{
 		"application_name": "hypervisord", "lock_timeout": lockTime, "idle_in_transaction_session_timeout": idleTime,
 		"default_transaction_isolation": "read committed", "synchronous_commit": "on",
+		// Every question has its index. The planner does not know that as long as it has
+		// seen no statistics of a young table, and keeps the plan that it made then.
+		"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off",
 	} {
 		if _, given := c.RuntimeParams[k]; !given {
 			c.RuntimeParams[k] = v
