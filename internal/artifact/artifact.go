@@ -91,14 +91,14 @@ func openMember(f sink.ReadFile, name string) (disk.Source, error) {
 }
 
 // CheckPackage compares an OVA with its own manifest. One without a manifest is
-// in order unless it must have one: its receipt proves it. Kind Corrupt.
-func CheckPackage(ctx context.Context, files Files, name string, must bool) error {
+// in order: its receipt proves it. Kind Corrupt.
+func CheckPackage(ctx context.Context, files Files, name string) error {
 	f, err := files.Open(name)
 	if err != nil {
 		return err
 	}
 	p, err := ova.OpenOVA(f, f.Size())
-	if err == nil && (must || p.Manifest) {
+	if err == nil && p.Manifest {
 		err = p.Verify(ctx)
 	}
 	return errors.Join(err, f.Close())
@@ -163,17 +163,31 @@ func HashFile(ctx context.Context, files Files, name string) (string, int64, err
 		return "", 0, err
 	}
 	h := sha256.New()
+	err = readThrough(ctx, f, name, func(p []byte, _ int64) error {
+		_, _ = h.Write(p)
+		return nil
+	})
+	if err := errors.Join(err, f.Close()); err != nil {
+		return "", 0, err
+	}
+	return hex.EncodeToString(h.Sum(nil)), f.Size(), nil
+}
+
+// readThrough gives the whole content to fn, in order.
+func readThrough(ctx context.Context, f sink.ReadFile, name string, fn func(p []byte, off int64) error) error {
 	buf := make([]byte, hashRead)
 	for off := int64(0); off < f.Size(); off += hashRead {
-		if err := ctx.Err(); err != nil {
-			return "", 0, errors.Join(context.Cause(ctx), f.Close())
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		p := buf[:min(hashRead, f.Size()-off)]
 		if n, err := f.ReadAt(p, off); n < len(p) {
-			return "", 0, errors.Join(fault.Wrap(err, fault.Unavailable, "HX-VERIFY-006",
-				fmt.Sprintf("%s cannot be read back at offset %d", name, off), "check the destination's storage"), f.Close())
+			return fault.Wrap(err, fault.Unavailable, "HX-VERIFY-006",
+				fmt.Sprintf("%s cannot be read back at offset %d", name, off), "check the destination's storage")
 		}
-		_, _ = h.Write(p)
+		if err := fn(p, off); err != nil {
+			return err
+		}
 	}
-	return hex.EncodeToString(h.Sum(nil)), f.Size(), f.Close()
+	return nil
 }

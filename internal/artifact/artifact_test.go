@@ -39,6 +39,9 @@ func export(t *testing.T, format string) (folder string, pub ed25519.PublicKey) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	if format == "ova" {
+		return exportOVA(t, folder, name, obj)
+	}
 	target, err := NewTarget(obj, format, TargetOptions{Size: size})
 	if err != nil {
 		t.Fatal(err)
@@ -58,6 +61,7 @@ func export(t *testing.T, format string) (folder string, pub ed25519.PublicKey) 
 	if format == "raw" {
 		sum = ""
 	}
+	file := receipt.File{Name: name, Size: n, SHA256: sum}
 	pub, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +69,7 @@ func export(t *testing.T, format string) (folder string, pub ed25519.PublicKey) 
 	text, err := receipt.Sign(&receipt.Receipt{
 		Version: receipt.Version, JobID: "j", Format: format, Started: time.Unix(1, 0), Finished: time.Unix(2, 0),
 		Disks: []receipt.Disk{{Key: "2000", Name: "Hard disk 1", File: name, Size: size, Root: receipt.Root(res.Root), RangeSize: res.RangeSize, Ranges: res.Ranges}},
-		Files: []receipt.File{{Name: name, Size: n, SHA256: sum}},
+		Files: []receipt.File{file},
 	}, key)
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +81,7 @@ func export(t *testing.T, format string) (folder string, pub ed25519.PublicKey) 
 }
 
 func TestAnExportAgreesWithItsReceipt(t *testing.T) {
-	for _, format := range []string{"raw", "vmdk", "qcow2"} {
+	for _, format := range []string{"raw", "vmdk", "qcow2", "ova"} {
 		folder, pub := export(t, format)
 		for _, path := range []string{folder, filepath.Join(folder, receipt.FileName)} {
 			rep, err := Verify(t.Context(), path, pub, nil)
@@ -91,7 +95,7 @@ func TestAnExportAgreesWithItsReceipt(t *testing.T) {
 // TestEveryFlipIsFound changes one byte anywhere in the image.
 func TestEveryFlipIsFound(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	for _, format := range []string{"raw", "vmdk", "qcow2"} {
+	for _, format := range []string{"raw", "vmdk", "qcow2", "ova"} {
 		folder, _ := export(t, format)
 		path := filepath.Join(folder, "vm-disk1."+format)
 		good, err := os.ReadFile(path)

@@ -118,19 +118,26 @@ func checkFile(ctx context.Context, folder *Folder, r *receipt.Receipt, f *recei
 		out.Problem = "the size differs"
 		return nil
 	}
-	if f.SHA256 == "" {
+	var sum string
+	switch {
+	case len(f.Members) > 0:
+		sum, err = CheckMembers(ctx, folder, f, false)
+	case f.SHA256 == "":
 		return nil
+	default:
+		sum, _, err = HashFile(ctx, folder, f.Name)
 	}
-	sum, _, err := HashFile(ctx, folder, f.Name)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case fault.Is(err, fault.Corrupt): // it names what differs
 	case err != nil:
 		out.Problem = "it cannot be read through"
-	case sum != f.SHA256:
+	case f.SHA256 != "" && sum != f.SHA256:
 		out.Problem = "the SHA-256 differs"
+	case len(f.Members) > 0:
 	case path.Ext(f.Name) == ".ova" && r.Format == "ova":
-		err = CheckPackage(ctx, folder, f.Name, false)
+		err = CheckPackage(ctx, folder, f.Name)
 	case path.Ext(f.Name) == ".mf" && r.Format == "ovf":
 		err = folder.checkPackage(ctx)
 	}

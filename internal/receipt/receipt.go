@@ -20,8 +20,9 @@ import (
 // FileName is the receipt's name beside the artifacts.
 const FileName = "receipt.json"
 
-// Version is the format's version, in Receipt.Version.
-const Version = 1
+// Version is the format's version, in Receipt.Version. Version 1 had no members: a
+// program that knows only that one must not take a file without SHA256 for proven.
+const Version = 2
 
 // MaxSize bounds a receipt file that comes from outside.
 const MaxSize = 16 << 20
@@ -73,8 +74,22 @@ type File struct {
 	Name string `json:"name"`
 	Size int64  `json:"size_bytes"`
 	// SHA256 is of the whole file; empty for a raw image, where the root of the
-	// disk says the same without reading its holes.
+	// disk says the same without reading its holes, and for an OVA that was not read
+	// back: then its members and its frame say the same.
 	SHA256 string `json:"sha256,omitempty"`
+	// Members of an OVA, in the order of the archive.
+	Members []Member `json:"members,omitempty"`
+	// Frame is the SHA-256 of an OVA without the content of its members: the tar
+	// headers, the padding and the end mark, one after the other.
+	Frame string `json:"frame_sha256,omitempty"`
+}
+
+// Member is a file inside an OVA.
+type Member struct {
+	Name   string `json:"name"`
+	Offset int64  `json:"offset"` // of its content
+	Size   int64  `json:"size_bytes"`
+	SHA256 string `json:"sha256"`
 }
 
 // Root is a hash in hex, as JSON shows it.
@@ -182,7 +197,7 @@ func Open(file []byte) (*Receipt, ed25519.PublicKey, error) {
 	if err := json.Unmarshal(e.Receipt, &r); err != nil {
 		return nil, nil, corrupt("it cannot be read", err)
 	}
-	if r.Version != Version {
+	if r.Version < 1 || r.Version > Version {
 		return nil, nil, fault.Newf(fault.Unprocessable, "HX-PROOF-002", "use the version of hyperexport that wrote it, or a later one",
 			"the receipt has format version %d, this program knows %d", r.Version, Version)
 	}

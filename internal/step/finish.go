@@ -52,9 +52,6 @@ func (r *run) verify(ctx context.Context) error {
 			})
 		}
 	}
-	if r.t.Job.Spec.Format == "ova" && r.t.Job.Spec.Verify != "none" {
-		g.Go(func() error { return artifact.CheckPackage(gctx, r.stage, r.st.Files[0].Name, r.t.Job.Spec.Manifest()) })
-	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
@@ -104,7 +101,7 @@ func (r *run) expected() error {
 }
 
 // hash fills in the file's size and SHA-256, or compares with what the writer
-// computed.
+// computed: with that nothing needs to be read if nothing is to be verified.
 func (r *run) hash(ctx context.Context, f *receipt.File) error {
 	if spec := r.t.Job.Spec; spec.Format == "raw" && path.Ext(f.Name) == ".raw" && !spec.Manifest() {
 		file, err := r.stage.Open(f.Name)
@@ -114,8 +111,14 @@ func (r *run) hash(ctx context.Context, f *receipt.File) error {
 		f.Size = file.Size()
 		return file.Close()
 	}
-	if f.SHA256 != "" && r.t.Job.Spec.Verify == "none" {
+	known := f.SHA256 != "" || len(f.Members) > 0
+	if known && r.t.Job.Spec.Verify == "none" {
 		return nil
+	}
+	if len(f.Members) > 0 {
+		sum, err := artifact.CheckMembers(ctx, r.stage, f, r.t.Job.Spec.Manifest())
+		f.SHA256 = sum
+		return err
 	}
 	sum, size, err := artifact.HashFile(ctx, r.stage, f.Name)
 	if err != nil {

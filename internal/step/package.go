@@ -137,10 +137,19 @@ func (l *packageLayout) done(r *run, _ int, out *output) error {
 }
 
 func (l *packageLayout) finish(ctx context.Context, r *run, extra []provider.File) error {
-	_, err := l.w.Finish(ctx, nvram(extra))
+	vars := nvram(extra)
+	_, err := l.w.Finish(ctx, vars)
 	if err := errors.Join(err, l.obj.Close()); err != nil {
 		return err
 	}
-	r.st.Files = []receipt.File{{Name: l.file}}
+	made, err := l.w.Layout(vars)
+	if err != nil {
+		return err
+	}
+	f := receipt.File{Name: l.file, Size: made.Size, Frame: made.Frame}
+	for _, m := range made.Members {
+		f.Members = append(f.Members, receipt.Member{Name: m.Name, Offset: m.Offset, Size: m.Size, SHA256: m.SHA256})
+	}
+	r.st.Files = []receipt.File{f}
 	return nil
 }
