@@ -136,7 +136,7 @@ func (d *Door) watchHealth(ctx context.Context, s connect.ServerStream, of proto
 			told = state
 		}
 		if stops {
-			return fault.New(fault.Unavailable, "HX-GRPC-014", "the daemon stops", "watch another node")
+			return errStopping
 		}
 		select {
 		case <-ctx.Done():

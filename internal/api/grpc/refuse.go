@@ -64,8 +64,11 @@ func (t *tooOften) Unwrap() error { return t.error }
 func (d *Door) refuse(ctx context.Context, c *call, err error) *connect.Error {
 	e := fault.As(err)
 	code := codes[e.Kind]
-	c.tell(e.Kind)
-	if code == connect.CodeInternal || code == connect.CodeDataLoss || code == connect.CodeUnavailable {
+	fails := !errors.Is(err, errStopping)
+	if fails {
+		c.tell(e.Kind)
+	}
+	if fails && (code == connect.CodeInternal || code == connect.CodeDataLoss || code == connect.CodeUnavailable) {
 		d.deps.Log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("request_id", c.requestID),
 			slog.String("code", e.Code), slog.String("error", fault.Detail(err)))
 	}
