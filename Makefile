@@ -70,6 +70,10 @@ bench: $(GOVC) build ## Compare with govc and qemu-img on the same disk, in one 
 	@scripts/deps.sh $(BENCH_TOOLS)
 	$(GO) run ./bench
 
+.PHONY: bench-apis
+bench-apis: build ## Compare REST, gRPC and GraphQL on one daemon; result in docs/bench/apis.md
+	$(GO) run ./bench/apis
+
 .PHONY: chaos
 chaos: build ## Long: 200 kills, exact crash points, power cuts (as root)
 	@scripts/deps.sh $(TEST_TOOLS)
