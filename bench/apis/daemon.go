@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/hypersdk/hypersdk/client"
 )
 
@@ -25,6 +27,8 @@ type daemon struct {
 	key  string
 	api  *client.Client
 	log  bytes.Buffer
+
+	channel *grpc.ClientConn // of all gRPC clients that share one
 }
 
 // guard is what stands around a call.

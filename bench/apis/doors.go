@@ -20,7 +20,9 @@ import (
 	"github.com/hypersdk/hypersdk/client"
 )
 
-// door is one client with a connection of its own. Each call decodes its answer.
+// door is one client, with a connection of its own; those of gRPC share one channel,
+// as the callers within a program do, unless told otherwise. Each call decodes its
+// answer.
 type door interface {
 	submit(ctx context.Context) error
 	get(ctx context.Context, id string) error
@@ -38,8 +40,15 @@ func open(name string, d *daemon) (door, error) {
 	case "GraphQL":
 		return &graphDoor{web{&http.Client{Transport: transport}, "http://" + d.addr, d.key}}, nil
 	}
+	md := metadata.Pairs("x-api-key", d.key)
+	if name == "gRPC" && d.channel != nil {
+		return &grpcDoor{d.channel, md}, nil
+	}
 	conn, err := grpc.NewClient(d.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	return &grpcDoor{conn, metadata.Pairs("x-api-key", d.key)}, err
+	if name == "gRPC" {
+		d.channel = conn
+	}
+	return &grpcDoor{conn, md}, err
 }
 
 // call is one operation of a client; clients go through the jobs in step.

@@ -57,6 +57,7 @@ type Door struct {
 	started  time.Time
 	stopping context.Context // done when the daemon stops
 	health   health
+	crew     *crew
 	recheck  time.Duration
 	write    time.Duration // for one write of a stream
 }
@@ -66,7 +67,7 @@ type Door struct {
 func New(ctx context.Context, deps Deps) *Door {
 	d := &Door{
 		deps: deps, server: connect.NewServer(), mux: http.NewServeMux(), methods: map[string]method{}, started: time.Now(),
-		stopping: ctx, recheck: recheck, write: writeTime, refusals: connecthttp.NewErrorWriter(),
+		stopping: ctx, crew: newCrew(ctx), recheck: recheck, write: writeTime, refusals: connecthttp.NewErrorWriter(),
 	}
 	d.health.ready, d.health.every = deps.Ready, healthEvery
 	d.routeJobs()
