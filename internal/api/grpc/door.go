@@ -57,8 +57,8 @@ type Door struct {
 	started  time.Time
 	stopping context.Context // done when the daemon stops
 	health   health
-	crew     *crew
 	recheck  time.Duration
+	body     time.Duration // for the message to come
 	write    time.Duration // for one write of a stream
 }
 
@@ -67,7 +67,7 @@ type Door struct {
 func New(ctx context.Context, deps Deps) *Door {
 	d := &Door{
 		deps: deps, server: connect.NewServer(), mux: http.NewServeMux(), methods: map[string]method{}, started: time.Now(),
-		stopping: ctx, crew: newCrew(ctx), recheck: recheck, write: writeTime, refusals: connecthttp.NewErrorWriter(),
+		stopping: ctx, recheck: recheck, body: bodyTime, write: writeTime, refusals: connecthttp.NewErrorWriter(),
 	}
 	d.health.ready, d.health.every = deps.Ready, healthEvery
 	d.routeJobs()

@@ -48,24 +48,15 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.mux.ServeHTTP(out, r)
 		return
 	}
-	if m.flow == live {
-		d.serve(out, r, m)
-		return
-	}
-	d.crew.run(func() { d.serve(out, r, m) })
-}
-
-// serve answers a call of the service.
-func (d *Door) serve(w *answer, r *http.Request, m method) {
 	c := &call{requestID: gate.RequestID(r.Context())}
-	if log, ok := w.ResponseWriter.(interface{ Failed(kind fault.Kind) }); ok {
+	if log, ok := w.(interface{ Failed(kind fault.Kind) }); ok {
 		c.failed = log.Failed
 	}
 	if err := d.admit(w, r, m, c); err != nil {
-		_ = d.refusals.Write(w, r, d.refuse(r.Context(), c, err)) // the client is gone: nobody to tell
+		_ = d.refusals.Write(out, r, d.refuse(r.Context(), c, err)) // the client is gone: nobody to tell
 		return
 	}
-	d.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
+	d.mux.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
 }
 
 // admit lets a caller in and reads the body.
@@ -82,16 +73,16 @@ func (d *Door) admit(w http.ResponseWriter, r *http.Request, m method, c *call) 
 	if err != nil {
 		return &tooOften{err, max(allowance.Reset, time.Second)}
 	}
-	return readBody(w, r)
+	return readBody(w, r, d.body)
 }
 
 // envelope is what gRPC puts in front of a message.
 const envelope = 5
 
-// readBody puts the whole body into memory within bodyTime: a slow client holds
+// readBody puts the whole body into memory, within a time: a slow client holds
 // nothing but its connection.
-func readBody(w http.ResponseWriter, r *http.Request) error {
-	stop, err := limitBody(w, r)
+func readBody(w http.ResponseWriter, r *http.Request, within time.Duration) error {
+	stop, err := limitBody(w, r, within)
 	if err != nil {
 		return errGone(err)
 	}
@@ -117,9 +108,9 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 // whether it came in time. An HTTP/1 server has to lift its deadline, or it takes the
 // client for one that hung up; an HTTP/2 server would have to be asked twice by its
 // one goroutine for a connection, and ends a body from outside.
-func limitBody(w http.ResponseWriter, r *http.Request) (stop func() bool, err error) {
+func limitBody(w http.ResponseWriter, r *http.Request, within time.Duration) (stop func() bool, err error) {
 	if r.ProtoMajor >= 2 {
-		return time.AfterFunc(bodyTime, func() { _ = r.Body.Close() }).Stop, nil
+		return time.AfterFunc(within, func() { _ = r.Body.Close() }).Stop, nil
 	}
 	control := http.NewResponseController(w)
 	set := func(t time.Time) error {
@@ -131,7 +122,7 @@ func limitBody(w http.ResponseWriter, r *http.Request) (stop func() bool, err er
 	return func() bool {
 		_ = set(time.Time{}) // the connection is gone: the answer will tell
 		return true
-	}, set(time.Now().Add(bodyTime))
+	}, set(time.Now().Add(within))
 }
 
 func errGone(err error) error {

@@ -1,21 +1,21 @@
-package grpc
+package rest
 
 import (
 	"context"
 	"sync/atomic"
 )
 
-// crew runs calls on goroutines that ran others before. HTTP/2 gives each call a
-// goroutine of its own, whose small stack would be copied several times to take
-// what a database call needs: a tenth of the time of a short call.
+// crew runs requests on goroutines that ran others before. HTTP/2 gives each request
+// a goroutine of its own, whose small stack would be copied several times to take
+// what a database call needs: a tenth of the time of a short one.
 type crew struct {
 	ctx   context.Context // the end of all hands
 	turns chan turn
 	hands atomic.Int64
 }
 
-// maxHands bounds the goroutines that wait for a call; more calls than that at once
-// run where they are.
+// maxHands bounds the goroutines of the crew; more requests than that at once, such
+// as streams, run where they are.
 const maxHands = 64
 
 type turn struct {
