@@ -52,13 +52,19 @@ type pair struct {
 
 type pairsKey struct{ noun, message reflect.Type }
 
-// known holds the []pair of each noun and message that met.
-var known sync.Map
+// known holds the pairs of each noun and message that met.
+var known struct {
+	sync.RWMutex
+	pairs map[pairsKey][]pair
+}
 
 func pairsOf(noun, message reflect.Type) []pair {
 	key := pairsKey{noun, message}
-	if found, ok := known.Load(key); ok {
-		return found.([]pair)
+	known.RLock()
+	pairs, ok := known.pairs[key]
+	known.RUnlock()
+	if ok {
+		return pairs
 	}
 	fields := map[string][]int{}
 	for i := range message.NumField() {
@@ -68,14 +74,18 @@ func pairsOf(noun, message reflect.Type) []pair {
 			}
 		}
 	}
-	var pairs []pair
 	for _, f := range reflect.VisibleFields(noun) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if into, ok := fields[name]; ok && f.IsExported() {
 			pairs = append(pairs, pair{f.Index, into, name})
 		}
 	}
-	known.Store(key, pairs)
+	known.Lock()
+	defer known.Unlock()
+	if known.pairs == nil {
+		known.pairs = map[pairsKey][]pair{}
+	}
+	known.pairs[key] = pairs
 	return pairs
 }
 
@@ -104,7 +114,9 @@ func encodeValue(f, into reflect.Value) {
 	switch into.Kind() {
 	case reflect.Pointer:
 		if into.Type().Elem() == stampType {
-			into.Set(reflect.ValueOf(timestamppb.New(f.Interface().(time.Time))))
+			if t, ok := reflect.TypeAssert[time.Time](f); ok {
+				into.Set(reflect.ValueOf(timestamppb.New(t)))
+			}
 			return
 		}
 		into.Set(reflect.New(into.Type().Elem()))
@@ -174,7 +186,8 @@ func decodeValue(from, f reflect.Value, name string) error {
 		if from.Type().Elem() != stampType {
 			return decodeValue(from.Elem(), f, name)
 		}
-		t, err := timeOf(from.Interface().(*timestamppb.Timestamp), name)
+		stamp, _ := reflect.TypeAssert[*timestamppb.Timestamp](from)
+		t, err := timeOf(stamp, name)
 		f.Set(reflect.ValueOf(t))
 		return err
 	case reflect.Struct:

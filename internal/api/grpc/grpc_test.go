@@ -325,7 +325,9 @@ func TestSlowMessage(t *testing.T) {
 		p.SetUnencryptedHTTP2(http2)
 		transport := &http.Transport{Protocols: p}
 		body, stuck := io.Pipe()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+svc+"GetStatus", body)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url+svc+"GetStatus", body)
 		must(t, err)
 		req.Header = http.Header{"X-Api-Key": {key}, "Content-Type": {"application/json"}}
 		res, err := transport.RoundTrip(req)

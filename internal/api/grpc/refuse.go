@@ -50,14 +50,14 @@ type refused struct {
 // Unwrap returns the error.
 func (r *refused) Unwrap() error { return r.error }
 
-// tooOften is an error of the rate limit, and when there is a turn again.
-type tooOften struct {
+// limitError is an error of the rate limit, and when there is a turn again.
+type limitError struct {
 	error
 	after time.Duration
 }
 
 // Unwrap returns the error.
-func (t *tooOften) Unwrap() error { return t.error }
+func (t *limitError) Unwrap() error { return t.error }
 
 // refuse turns an error into a status with its details, and logs one that is ours
 // with its causes: they are not answered.
@@ -82,7 +82,7 @@ func (d *Door) refuse(ctx context.Context, c *call, err error) *connect.Error {
 	details := []proto.Message{info}
 	if e.Kind == fault.Exhausted || e.Kind == fault.Unavailable {
 		after := retryAfter
-		if limit, ok := errors.AsType[*tooOften](err); ok {
+		if limit, ok := errors.AsType[*limitError](err); ok {
 			after = limit.after
 		}
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(after)})

@@ -71,7 +71,7 @@ func (d *Door) admit(w http.ResponseWriter, r *http.Request, m method, c *call) 
 	allowance, err := d.deps.Gate.Charge(r.Context(), c.principal, m.operation)
 	allowance.Set(w.Header())
 	if err != nil {
-		return &tooOften{err, max(allowance.Reset, time.Second)}
+		return &limitError{err, max(allowance.Reset, time.Second)}
 	}
 	return readBody(w, r, d.body)
 }

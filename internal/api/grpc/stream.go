@@ -31,7 +31,7 @@ func (d *Door) streamJobUpdates(ctx context.Context, c *call, s connect.ServerSt
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(d.stopping, func() { cancel(errStopping) })()
+	defer d.onStop(func() { cancel(errStopping) })()
 	updates, err := d.deps.Service.Events(ctx, c.principal, in.GetId(), in.GetAfterSeq())
 	if err != nil {
 		return err

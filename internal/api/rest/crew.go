@@ -1,15 +1,12 @@
 package rest
 
-import (
-	"context"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // crew runs requests on goroutines that ran others before. HTTP/2 gives each request
 // a goroutine of its own, whose small stack would be copied several times to take
 // what a database call needs: a tenth of the time of a short one.
 type crew struct {
-	ctx   context.Context // the end of all hands
+	end   <-chan struct{} // of all hands
 	turns chan turn
 	hands atomic.Int64
 }
@@ -23,7 +20,7 @@ type turn struct {
 	done chan any // gets what do panicked with, or nil
 }
 
-func newCrew(ctx context.Context) *crew { return &crew{ctx: ctx, turns: make(chan turn)} }
+func newCrew(end <-chan struct{}) *crew { return &crew{end: end, turns: make(chan turn)} }
 
 // run does what do does, panics included, and returns when it is done.
 func (c *crew) run(do func()) {
@@ -31,12 +28,12 @@ func (c *crew) run(do func()) {
 	select {
 	case c.turns <- t:
 	default:
-		if c.ctx.Err() != nil || c.hands.Add(1) > maxHands {
+		if c.hands.Add(1) > maxHands {
 			c.hands.Add(-1)
 			do()
 			return
 		}
-		go c.work(t) // until ctx is done; it holds nothing then
+		go c.work(t) // until the end; it holds nothing then
 	}
 	if v := <-t.done; v != nil {
 		panic(v)
@@ -49,7 +46,7 @@ func (c *crew) work(t turn) {
 		t.take()
 		select {
 		case t = <-c.turns:
-		case <-c.ctx.Done():
+		case <-c.end:
 			return
 		}
 	}

@@ -11,7 +11,7 @@ import (
 func TestCrew(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
-	c := newCrew(ctx)
+	c := newCrew(ctx.Done())
 	const n = maxHands + 10
 	for range 2 { // the second time there are hands already
 		var together, all sync.WaitGroup
@@ -38,7 +38,7 @@ func TestCrew(t *testing.T) {
 		t.Errorf("%d hands", hands)
 	}
 	stop()
-	if got := caught(); got != "x" { // the hands are gone: it runs where it is
+	if got := caught(); got != "x" { // a hand of its own, which goes then
 		t.Errorf("the caller sees %v", got)
 	}
 }

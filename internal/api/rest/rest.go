@@ -77,7 +77,7 @@ type API struct {
 func New(ctx context.Context, d Deps) (*API, error) {
 	a := &API{
 		deps: d, mux: http.NewServeMux(), started: time.Now(), body: bodyTime, write: writeTime, probes: newProbes(d.Health),
-		crew: newCrew(ctx), closing: func() bool { return ctx.Err() != nil },
+		crew: newCrew(ctx.Done()), closing: func() bool { return ctx.Err() != nil },
 		onClose: func(f func()) func() {
 			stop := context.AfterFunc(ctx, f)
 			return func() { stop() }
