@@ -78,6 +78,10 @@ bench-engine: ## Compare the job engine with River on SQLite and PostgreSQL; res
 	@scripts/deps.sh postgres
 	cd bench/engine && $(GO) run .
 
+.PHONY: bench-apis
+bench-apis: build ## Compare REST, gRPC and GraphQL on one daemon; result in docs/bench/apis.md
+	$(GO) run ./bench/apis
+
 .PHONY: chaos
 chaos: build ## Long: 200 kills, exact crash points, power cuts (as root)
 	@scripts/deps.sh $(TEST_TOOLS)

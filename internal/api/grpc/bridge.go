@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -19,7 +18,7 @@ import (
 
 // toPB copies a noun, or a pointer to one, into an empty message.
 func toPB[M proto.Message](v any, m M) M {
-	encode(reflect.Indirect(reflect.ValueOf(v)), m.ProtoReflect())
+	encode(reflect.Indirect(reflect.ValueOf(v)), reflect.ValueOf(m).Elem())
 	return m
 }
 
@@ -38,163 +37,183 @@ func listPB[T any, M any, PM interface {
 // fromPB copies a message into the noun that dst points to. What the message does
 // not hold stays. Kind Invalid for a time that is none.
 func fromPB(m proto.Message, dst any) error {
-	return decode(m.ProtoReflect(), reflect.ValueOf(dst).Elem())
+	from := reflect.ValueOf(m)
+	if from.IsNil() {
+		return nil
+	}
+	return decode(from.Elem(), reflect.ValueOf(dst).Elem())
 }
 
-// pair is a field of a noun and its counterpart.
+// pair is a field of a noun and its counterpart in the generated struct.
 type pair struct {
-	index []int
-	fd    protoreflect.FieldDescriptor
+	noun, message []int
+	name          string
 }
 
-type pairsKey struct {
-	noun    reflect.Type
-	message protoreflect.FullName
+type pairsKey struct{ noun, message reflect.Type }
+
+// known holds the pairs of each noun and message that met.
+var known struct {
+	sync.RWMutex
+	pairs map[pairsKey][]pair
 }
 
-// known holds the []pair of each noun and message that met.
-var known sync.Map
-
-func pairsOf(t reflect.Type, md protoreflect.MessageDescriptor) []pair {
-	key := pairsKey{t, md.FullName()}
-	if found, ok := known.Load(key); ok {
-		return found.([]pair)
+func pairsOf(noun, message reflect.Type) []pair {
+	key := pairsKey{noun, message}
+	known.RLock()
+	pairs, ok := known.pairs[key]
+	known.RUnlock()
+	if ok {
+		return pairs
 	}
-	var pairs []pair
-	for _, f := range reflect.VisibleFields(t) {
+	fields := map[string][]int{}
+	for i := range message.NumField() {
+		for part := range strings.SplitSeq(message.Field(i).Tag.Get("protobuf"), ",") {
+			if name, ok := strings.CutPrefix(part, "name="); ok {
+				fields[name] = []int{i}
+			}
+		}
+	}
+	for _, f := range reflect.VisibleFields(noun) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if !f.IsExported() || f.Anonymous || name == "" || name == "-" {
-			continue
-		}
-		if fd := md.Fields().ByName(protoreflect.Name(name)); fd != nil {
-			pairs = append(pairs, pair{f.Index, fd})
+		if into, ok := fields[name]; ok && f.IsExported() {
+			pairs = append(pairs, pair{f.Index, into, name})
 		}
 	}
-	known.Store(key, pairs)
+	known.Lock()
+	defer known.Unlock()
+	if known.pairs == nil {
+		known.pairs = map[pairsKey][]pair{}
+	}
+	known.pairs[key] = pairs
 	return pairs
 }
 
-var timeType = reflect.TypeFor[time.Time]()
+var (
+	timeType  = reflect.TypeFor[time.Time]()
+	stampType = reflect.TypeFor[timestamppb.Timestamp]()
+)
 
-func encode(v reflect.Value, m protoreflect.Message) {
-	for _, p := range pairsOf(v.Type(), m.Descriptor()) {
-		f := v.FieldByIndex(p.index)
+// encode copies a noun into the struct of a message. What is zero is left out, unless
+// the noun points to it.
+func encode(v, m reflect.Value) {
+	for _, p := range pairsOf(v.Type(), m.Type()) {
+		f := v.FieldByIndex(p.noun)
 		if f.Kind() == reflect.Pointer {
-			if f.IsNil() {
-				continue
-			}
-			f = f.Elem()
+			f = f.Elem() // no value for nil
 		} else if f.IsZero() {
 			continue
 		}
-		switch {
-		case p.fd.IsMap():
-			encodeMap(f, p.fd, m.Mutable(p.fd).Map())
-		case p.fd.IsList():
-			encodeList(f, p.fd, m.Mutable(p.fd).List())
-		default:
-			m.Set(p.fd, valueOf(f, p.fd, func() protoreflect.Value { return m.NewField(p.fd) }))
+		if f.IsValid() {
+			encodeValue(f, m.FieldByIndex(p.message))
 		}
 	}
 }
 
-func encodeMap(f reflect.Value, fd protoreflect.FieldDescriptor, into protoreflect.Map) {
+func encodeValue(f, into reflect.Value) {
+	switch into.Kind() {
+	case reflect.Pointer:
+		if into.Type().Elem() == stampType {
+			if t, ok := reflect.TypeAssert[time.Time](f); ok {
+				into.Set(reflect.ValueOf(timestamppb.New(t)))
+			}
+			return
+		}
+		into.Set(reflect.New(into.Type().Elem()))
+		encodeValue(f, into.Elem())
+	case reflect.Struct:
+		encode(f, into)
+	case reflect.Slice:
+		if f.Type().Elem().Kind() == reflect.Uint8 {
+			into.SetBytes(f.Bytes())
+			return
+		}
+		into.Set(reflect.MakeSlice(into.Type(), f.Len(), f.Len()))
+		for i := range f.Len() {
+			encodeValue(f.Index(i), into.Index(i))
+		}
+	case reflect.Map:
+		encodeMap(f, into)
+	default:
+		setScalar(f, into)
+	}
+}
+
+func encodeMap(f, into reflect.Value) {
+	into.Set(reflect.MakeMapWithSize(into.Type(), f.Len()))
 	for entries := f.MapRange(); entries.Next(); {
-		into.Set(protoreflect.ValueOfString(entries.Key().String()).MapKey(), valueOf(entries.Value(), fd.MapValue(), into.NewValue))
+		e := reflect.New(into.Type().Elem()).Elem()
+		encodeValue(entries.Value(), e)
+		into.SetMapIndex(entries.Key().Convert(into.Type().Key()), e)
 	}
 }
 
-func encodeList(f reflect.Value, fd protoreflect.FieldDescriptor, into protoreflect.List) {
-	for i := range f.Len() {
-		into.Append(valueOf(f.Index(i), fd, into.NewElement))
+// setScalar copies between types of the same kind, or whole numbers.
+func setScalar(f, into reflect.Value) {
+	switch into.Kind() {
+	case reflect.String:
+		into.SetString(f.String())
+	case reflect.Bool:
+		into.SetBool(f.Bool())
+	case reflect.Float64:
+		into.SetFloat(f.Float())
+	default:
+		into.SetInt(f.Int())
 	}
 }
 
-// valueOf makes a single value; empty makes the message that it may be.
-func valueOf(f reflect.Value, fd protoreflect.FieldDescriptor, empty func() protoreflect.Value) protoreflect.Value {
-	switch fd.Kind() {
-	case protoreflect.MessageKind:
-		if f.Type() == timeType {
-			return protoreflect.ValueOfMessage(timestamppb.New(f.Interface().(time.Time)).ProtoReflect())
-		}
-		m := empty()
-		encode(f, m.Message())
-		return m
-	case protoreflect.StringKind:
-		return protoreflect.ValueOfString(f.String())
-	case protoreflect.BytesKind:
-		return protoreflect.ValueOfBytes(f.Bytes())
-	case protoreflect.BoolKind:
-		return protoreflect.ValueOfBool(f.Bool())
-	case protoreflect.Int32Kind:
-		return protoreflect.ValueOfInt32(int32(f.Int()))
-	case protoreflect.Int64Kind:
-		return protoreflect.ValueOfInt64(f.Int())
-	default: // the messages have no other kind: see the test
-		return protoreflect.ValueOfFloat64(f.Float())
-	}
-}
-
-func decode(m protoreflect.Message, v reflect.Value) error {
-	for _, p := range pairsOf(v.Type(), m.Descriptor()) {
-		if !m.Has(p.fd) {
+// decode copies what the struct of a message holds into a noun.
+func decode(m, v reflect.Value) error {
+	for _, p := range pairsOf(v.Type(), m.Type()) {
+		from := m.FieldByIndex(p.message)
+		if from.IsZero() {
 			continue
 		}
-		f := v.FieldByIndex(p.index)
-		if f.Kind() == reflect.Pointer {
-			f.Set(reflect.New(f.Type().Elem()))
-			f = f.Elem()
-		}
-		if err := decodeField(m.Get(p.fd), p.fd, f); err != nil {
+		if err := decodeValue(from, v.FieldByIndex(p.noun), p.name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func decodeField(from protoreflect.Value, fd protoreflect.FieldDescriptor, f reflect.Value) (err error) {
-	switch {
-	case fd.IsMap():
-		f.Set(reflect.MakeMap(f.Type()))
-		from.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-			e := reflect.New(f.Type().Elem()).Elem()
-			err = decodeValue(v, fd.MapValue(), e)
-			f.SetMapIndex(reflect.ValueOf(k.String()).Convert(f.Type().Key()), e)
-			return err == nil
-		})
+func decodeValue(from, f reflect.Value, name string) error {
+	if f.Kind() == reflect.Pointer {
+		f.Set(reflect.New(f.Type().Elem()))
+		f = f.Elem()
+	}
+	switch from.Kind() {
+	case reflect.Pointer:
+		if from.Type().Elem() != stampType {
+			return decodeValue(from.Elem(), f, name)
+		}
+		stamp, _ := reflect.TypeAssert[*timestamppb.Timestamp](from)
+		t, err := timeOf(stamp, name)
+		f.Set(reflect.ValueOf(t))
 		return err
-	case fd.IsList():
-		all := from.List()
-		f.Set(reflect.MakeSlice(f.Type(), all.Len(), all.Len()))
-		for i := range all.Len() {
-			if err := decodeValue(all.Get(i), fd, f.Index(i)); err != nil {
+	case reflect.Struct:
+		return decode(from, f)
+	case reflect.Slice:
+		if from.Type().Elem().Kind() == reflect.Uint8 {
+			f.SetBytes(from.Bytes())
+			return nil
+		}
+		f.Set(reflect.MakeSlice(f.Type(), from.Len(), from.Len()))
+		for i := range from.Len() {
+			if err := decodeValue(from.Index(i), f.Index(i), name); err != nil {
 				return err
 			}
 		}
-		return nil
-	}
-	return decodeValue(from, fd, f)
-}
-
-func decodeValue(from protoreflect.Value, fd protoreflect.FieldDescriptor, f reflect.Value) error {
-	switch fd.Kind() {
-	case protoreflect.MessageKind:
-		if f.Type() != timeType {
-			return decode(from.Message(), f)
+	case reflect.Map:
+		f.Set(reflect.MakeMapWithSize(f.Type(), from.Len()))
+		for entries := from.MapRange(); entries.Next(); {
+			e := reflect.New(f.Type().Elem()).Elem()
+			if err := decodeValue(entries.Value(), e, name); err != nil {
+				return err
+			}
+			f.SetMapIndex(entries.Key().Convert(f.Type().Key()), e)
 		}
-		t, err := timeOf(from.Message().Interface().(*timestamppb.Timestamp), string(fd.Name()))
-		f.Set(reflect.ValueOf(t))
-		return err
-	case protoreflect.StringKind:
-		f.SetString(from.String())
-	case protoreflect.BytesKind:
-		f.SetBytes(from.Bytes())
-	case protoreflect.BoolKind:
-		f.SetBool(from.Bool())
-	case protoreflect.Int32Kind, protoreflect.Int64Kind:
-		f.SetInt(from.Int())
 	default:
-		f.SetFloat(from.Float())
+		setScalar(from, f)
 	}
 	return nil
 }

@@ -55,9 +55,11 @@ type Door struct {
 	methods  map[string]method // by procedure
 	refusals *connecthttp.ErrorWriter
 	started  time.Time
-	stopping context.Context // done when the daemon stops
+	stopping <-chan struct{} // closed when the daemon stops; onStop calls f then
+	onStop   func(f func()) (detach func() bool)
 	health   health
 	recheck  time.Duration
+	body     time.Duration // for the message to come
 	write    time.Duration // for one write of a stream
 }
 
@@ -66,7 +68,7 @@ type Door struct {
 func New(ctx context.Context, deps Deps) *Door {
 	d := &Door{
 		deps: deps, server: connect.NewServer(), mux: http.NewServeMux(), methods: map[string]method{}, started: time.Now(),
-		stopping: ctx, recheck: recheck, write: writeTime, refusals: connecthttp.NewErrorWriter(),
+		stopping: ctx.Done(), onStop: func(f func()) func() bool { return context.AfterFunc(ctx, f) }, recheck: recheck, body: bodyTime, write: writeTime, refusals: connecthttp.NewErrorWriter(),
 	}
 	d.health.ready, d.health.every = deps.Ready, healthEvery
 	d.routeJobs()

@@ -10,3 +10,6 @@ func (d *Door) SetIntervals(recheck, health time.Duration) {
 
 // SetWriteTime bounds the writes of streams.
 func (d *Door) SetWriteTime(limit time.Duration) { d.write = limit }
+
+// SetBodyTime bounds how long a message may take to come.
+func (d *Door) SetBodyTime(limit time.Duration) { d.body = limit }

@@ -208,7 +208,7 @@ func failed(t *testing.T, err error, code codes.Code, reason string) *status.Sta
 // detail is the first detail of its type, nil if there is none.
 func detail[D any](s *status.Status) *D {
 	for _, d := range s.Details() {
-		if found, ok := d.(any).(*D); ok {
+		if found, ok := d.(*D); ok {
 			return found
 		}
 	}

@@ -312,3 +312,31 @@ func TestObserved(t *testing.T) {
 		runtime.Gosched()
 	}
 }
+
+// A client that does not send its message is told so in time, by either version of
+// HTTP.
+func TestSlowMessage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.door.SetBodyTime(50 * time.Millisecond)
+	for _, http2 := range []bool{false, true} {
+		p := new(http.Protocols)
+		p.SetHTTP1(!http2)
+		p.SetUnencryptedHTTP2(http2)
+		transport := &http.Transport{Protocols: p}
+		body, stuck := io.Pipe()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url+svc+"GetStatus", body)
+		must(t, err)
+		req.Header = http.Header{"X-Api-Key": {key}, "Content-Type": {"application/json"}}
+		res, err := transport.RoundTrip(req)
+		must(t, err)
+		text, err := io.ReadAll(res.Body)
+		must(t, errors.Join(err, res.Body.Close(), stuck.Close()))
+		if !strings.Contains(string(text), "deadline_exceeded") || !strings.Contains(string(text), "did not arrive in time") {
+			t.Errorf("HTTP/2 %v: %d %s", http2, res.StatusCode, text)
+		}
+		transport.CloseIdleConnections()
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect/v2"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -120,12 +119,12 @@ func (d *Door) watchHealth(ctx context.Context, s connect.ServerStream, of proto
 	}
 	tick := time.NewTicker(d.health.every)
 	defer tick.Stop()
+	stops := false
 	for told := protoreflect.EnumNumber(0); ; {
 		state := serviceUnknown
 		if known {
 			state = d.health.state(ctx)
 		}
-		stops := d.stopping.Err() != nil
 		if stops {
 			state = notServing
 		}
@@ -136,12 +135,13 @@ func (d *Door) watchHealth(ctx context.Context, s connect.ServerStream, of proto
 			told = state
 		}
 		if stops {
-			return fault.New(fault.Unavailable, "HX-GRPC-014", "the daemon stops", "watch another node")
+			return errStopping
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-d.stopping.Done():
+		case <-d.stopping:
+			stops = true
 		case <-tick.C:
 		}
 	}
@@ -152,22 +152,22 @@ func (d *Door) watchHealth(ctx context.Context, s connect.ServerStream, of proto
 var healthFile = func() protoreflect.FileDescriptor {
 	message := func(name, field string, t descriptorpb.FieldDescriptorProto_Type, typeName *string) *descriptorpb.DescriptorProto {
 		return &descriptorpb.DescriptorProto{Name: &name, Field: []*descriptorpb.FieldDescriptorProto{{
-			Name: &field, Number: proto.Int32(1), Type: &t, TypeName: typeName, Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
+			Name: &field, Number: new(int32(1)), Type: &t, TypeName: typeName, Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
 		}}}
 	}
-	status := &descriptorpb.EnumDescriptorProto{Name: proto.String("ServingStatus")}
+	status := &descriptorpb.EnumDescriptorProto{Name: new("ServingStatus")}
 	for number, name := range []string{"UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"} {
-		status.Value = append(status.Value, &descriptorpb.EnumValueDescriptorProto{Name: &name, Number: proto.Int32(int32(number))})
+		status.Value = append(status.Value, &descriptorpb.EnumValueDescriptorProto{Name: &name, Number: new(int32(number))})
 	}
-	out := message("HealthCheckResponse", "status", descriptorpb.FieldDescriptorProto_TYPE_ENUM, proto.String(".grpc.health.v1.HealthCheckResponse.ServingStatus"))
+	out := message("HealthCheckResponse", "status", descriptorpb.FieldDescriptorProto_TYPE_ENUM, new(".grpc.health.v1.HealthCheckResponse.ServingStatus"))
 	out.EnumType = []*descriptorpb.EnumDescriptorProto{status}
-	in, answer := proto.String(".grpc.health.v1.HealthCheckRequest"), proto.String(".grpc.health.v1.HealthCheckResponse")
+	in, answer := new(".grpc.health.v1.HealthCheckRequest"), new(".grpc.health.v1.HealthCheckResponse")
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("grpc/health/v1/health.proto"), Package: proto.String("grpc.health.v1"), Syntax: proto.String("proto3"),
+		Name: new("grpc/health/v1/health.proto"), Package: new("grpc.health.v1"), Syntax: new("proto3"),
 		MessageType: []*descriptorpb.DescriptorProto{message("HealthCheckRequest", "service", descriptorpb.FieldDescriptorProto_TYPE_STRING, nil), out},
-		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("Health"), Method: []*descriptorpb.MethodDescriptorProto{
-			{Name: proto.String("Check"), InputType: in, OutputType: answer},
-			{Name: proto.String("Watch"), InputType: in, OutputType: answer, ServerStreaming: proto.Bool(true)},
+		Service: []*descriptorpb.ServiceDescriptorProto{{Name: new("Health"), Method: []*descriptorpb.MethodDescriptorProto{
+			{Name: new("Check"), InputType: in, OutputType: answer},
+			{Name: new("Watch"), InputType: in, OutputType: answer, ServerStreaming: new(true)},
 		}}},
 	}, nil)
 	if err != nil {

@@ -50,22 +50,25 @@ type refused struct {
 // Unwrap returns the error.
 func (r *refused) Unwrap() error { return r.error }
 
-// tooOften is an error of the rate limit, and when there is a turn again.
-type tooOften struct {
+// limitError is an error of the rate limit, and when there is a turn again.
+type limitError struct {
 	error
 	after time.Duration
 }
 
 // Unwrap returns the error.
-func (t *tooOften) Unwrap() error { return t.error }
+func (t *limitError) Unwrap() error { return t.error }
 
 // refuse turns an error into a status with its details, and logs one that is ours
 // with its causes: they are not answered.
 func (d *Door) refuse(ctx context.Context, c *call, err error) *connect.Error {
 	e := fault.As(err)
 	code := codes[e.Kind]
-	c.tell(e.Kind)
-	if code == connect.CodeInternal || code == connect.CodeDataLoss || code == connect.CodeUnavailable {
+	fails := !errors.Is(err, errStopping)
+	if fails {
+		c.tell(e.Kind)
+	}
+	if fails && (code == connect.CodeInternal || code == connect.CodeDataLoss || code == connect.CodeUnavailable) {
 		d.deps.Log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("request_id", c.requestID),
 			slog.String("code", e.Code), slog.String("error", fault.Detail(err)))
 	}
@@ -79,7 +82,7 @@ func (d *Door) refuse(ctx context.Context, c *call, err error) *connect.Error {
 	details := []proto.Message{info}
 	if e.Kind == fault.Exhausted || e.Kind == fault.Unavailable {
 		after := retryAfter
-		if limit, ok := errors.AsType[*tooOften](err); ok {
+		if limit, ok := errors.AsType[*limitError](err); ok {
 			after = limit.after
 		}
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(after)})

@@ -71,27 +71,23 @@ func (d *Door) admit(w http.ResponseWriter, r *http.Request, m method, c *call) 
 	allowance, err := d.deps.Gate.Charge(r.Context(), c.principal, m.operation)
 	allowance.Set(w.Header())
 	if err != nil {
-		return &tooOften{err, max(allowance.Reset, time.Second)}
+		return &limitError{err, max(allowance.Reset, time.Second)}
 	}
-	return readBody(w, r)
+	return readBody(w, r, d.body)
 }
 
 // envelope is what gRPC puts in front of a message.
 const envelope = 5
 
-// readBody puts the whole body into memory: a slow client holds nothing but its
-// connection. Then the read deadline is lifted, or an HTTP/1 server would take it
-// for a client that hung up.
-func readBody(w http.ResponseWriter, r *http.Request) error {
-	control := http.NewResponseController(w)
-	gone := func(err error) error {
-		return fault.Wrap(err, fault.Cancelled, "HX-API-010", "the connection is gone", "")
+// readBody puts the whole body into memory, within a time: a slow client holds
+// nothing but its connection.
+func readBody(w http.ResponseWriter, r *http.Request, within time.Duration) error {
+	stop, err := limitBody(w, r, within)
+	if err != nil {
+		return errGone(err)
 	}
-	if err := control.SetReadDeadline(time.Now().Add(bodyTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return gone(err)
-	}
-	body := http.MaxBytesReader(w, r.Body, maxMessage+envelope)
-	text, err := io.ReadAll(body)
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage+envelope))
+	late := !stop()
 	var (
 		large *http.MaxBytesError
 		slow  net.Error
@@ -99,16 +95,38 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case errors.As(err, &large):
 		return errTooLarge(err)
-	case errors.As(err, &slow) && slow.Timeout():
+	case err != nil && late, errors.As(err, &slow) && slow.Timeout():
 		return fault.Wrap(err, fault.Timeout, "HX-API-004", "the message did not arrive in time", "send it faster")
 	case err != nil:
-		return gone(err)
-	}
-	if err := control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return gone(err)
+		return errGone(err)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(text))
 	return nil
+}
+
+// limitBody ends the body of a client that is slow. stop lifts the limit, and tells
+// whether it came in time. An HTTP/1 server has to lift its deadline, or it takes the
+// client for one that hung up; an HTTP/2 server would have to be asked twice by its
+// one goroutine for a connection, and ends a body from outside.
+func limitBody(w http.ResponseWriter, r *http.Request, within time.Duration) (stop func() bool, err error) {
+	if r.ProtoMajor >= 2 {
+		return time.AfterFunc(within, func() { _ = r.Body.Close() }).Stop, nil
+	}
+	control := http.NewResponseController(w)
+	set := func(t time.Time) error {
+		if err := control.SetReadDeadline(t); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return err
+		}
+		return nil
+	}
+	return func() bool {
+		_ = set(time.Time{}) // the connection is gone: the answer will tell
+		return true
+	}, set(time.Now().Add(within))
+}
+
+func errGone(err error) error {
+	return fault.Wrap(err, fault.Cancelled, "HX-API-010", "the connection is gone", "")
 }
 
 func errTooLarge(err error) error {

@@ -17,8 +17,9 @@ func (d *Door) routeStreams() {
 	d.register("StreamJobUpdates", method{operation: "job_events", flow: live}, d.streamJobUpdates)
 }
 
-// errStopping ends a stream. The client comes back by the last seq.
-var errStopping = fault.New(fault.Unavailable, "HX-GRPC-008", "the daemon stops", "call again with the seq of the last event")
+// errStopping ends a stream, as it should: a client comes back, to a stream of events
+// by the last seq.
+var errStopping error = fault.New(fault.Unavailable, "HX-GRPC-008", "the daemon stops", "call again; for events with the seq of the last one")
 
 func (d *Door) streamJobUpdates(ctx context.Context, c *call, s connect.ServerStream) error {
 	in := &pb.JobID{}
@@ -30,7 +31,7 @@ func (d *Door) streamJobUpdates(ctx context.Context, c *call, s connect.ServerSt
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(d.stopping, func() { cancel(errStopping) })()
+	defer d.onStop(func() { cancel(errStopping) })()
 	updates, err := d.deps.Service.Events(ctx, c.principal, in.GetId(), in.GetAfterSeq())
 	if err != nil {
 		return err

@@ -214,5 +214,5 @@ func TestHealthWatch(t *testing.T) {
 	w.stop()
 	expect(grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	_, err = s.Recv()
-	failed(t, err, codes.Unavailable, "HX-GRPC-014")
+	failed(t, err, codes.Unavailable, "HX-GRPC-008")
 }

@@ -84,21 +84,22 @@ func changeOf(m *pb.TenantChange) (c service.TenantChange, err error) {
 	if m.Weight != nil {
 		c.Weight = new(int(m.GetWeight()))
 	}
-	if c.MaxStorageBytes, err = bytesOf(m.MaxStorageGb, gigabyte, "max_storage_gb"); err != nil {
+	if err := setBytes(&c.MaxStorageBytes, m.MaxStorageGb, gigabyte, "max_storage_gb"); err != nil {
 		return c, err
 	}
-	c.MaxBandwidthBytes, err = bytesOf(m.MaxBandwidthMbps, megabitSec, "max_bandwidth_mbps")
-	return c, err
+	return c, setBytes(&c.MaxBandwidthBytes, m.MaxBandwidthMbps, megabitSec, "max_bandwidth_mbps")
 }
 
-func bytesOf(n *int64, unit int64, field string) (*int64, error) {
+// setBytes sets a limit that the caller names in larger units, if it does.
+func setBytes(into **int64, n *int64, unit int64, field string) error {
 	if n == nil {
-		return nil, nil
+		return nil
 	}
 	if *n < 0 || *n > maxUnits {
-		return nil, fault.Newf(fault.Invalid, "HX-GRPC-011", "correct it", "%s is not between 0 (no limit) and %d", field, maxUnits)
+		return fault.Newf(fault.Invalid, "HX-GRPC-011", "correct it", "%s is not between 0 (no limit) and %d", field, maxUnits)
 	}
-	return new(*n * unit), nil
+	*into = new(*n * unit)
+	return nil
 }
 
 func (d *Door) getTenantUsage(ctx context.Context, p tenant.Principal, in *pb.TenantUsageRequest) (*pb.UsageReport, error) {

@@ -97,11 +97,13 @@ func (d *grpcDriver) do(t *testing.T, c call) outcome {
 	must(t, protojson.Unmarshal(text, in))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	md := metadata.MD{}
 	for name, v := range map[string]string{"x-api-key": c.secret, "idempotency-key": c.idempotent} {
 		if v != "" {
-			ctx = metadata.AppendToOutgoingContext(ctx, name, v)
+			md.Set(name, v)
 		}
 	}
+	ctx = metadata.NewOutgoingContext(ctx, md)
 	procedure := "/" + string(d.service.FullName()) + "/" + r.method
 	if of.IsStreamingServer() {
 		return d.stream(t, ctx, c, of, procedure, in)

@@ -30,7 +30,7 @@ func TestParity(t *testing.T) {
 			o := w.tenant(fmt.Sprintf("s%d-%s", i, d.door()), role(s))
 			got := s.play(t, w, d, o)
 			s.judge(t, d, o, got)
-			now := comparable(s, got, w.left(o), o)
+			now := shared(s, got, w.left(o), o)
 			w.quiet(o)
 			if before != nil && !reflect.DeepEqual(before, now) {
 				t.Errorf("%s: the doors differ\n%v: %s\n%s: %s", s.name, by, show(before), d.door(), show(now))
@@ -107,10 +107,10 @@ func (s scenario) judge(t *testing.T, d driver, o objects, got outcome) {
 	}
 }
 
-// comparable is an outcome without what is of this call alone: ids, times, secrets.
+// shared is an outcome without what is of this call alone: ids, times, secrets.
 // A scenario without a code is one that doors may notice before the service does:
 // then only the kind is the same. left is how the call left the tenant.
-func comparable(s scenario, got outcome, left any, o objects) any {
+func shared(s scenario, got outcome, left any, o objects) any {
 	told := any(map[string]any{"kind": got.kind})
 	switch {
 	case got.kind == "":

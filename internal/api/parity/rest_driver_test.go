@@ -106,8 +106,12 @@ func (d *restDriver) outcome(t *testing.T, c call, res *http.Response, text []by
 		return outcome{value: parse(t, text)}
 	}
 	var p struct {
-		Detail, Code, Fix string
-		Errors            []struct{ Code string }
+		Detail string `json:"detail"`
+		Code   string `json:"code"`
+		Fix    string `json:"fix"`
+		Errors []struct {
+			Code string `json:"code"`
+		} `json:"errors"`
 	}
 	if err := json.Unmarshal(text, &p); err != nil {
 		t.Fatalf("%s: %d %s", c.op, res.StatusCode, text)

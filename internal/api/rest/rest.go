@@ -65,6 +65,7 @@ type API struct {
 	started time.Time
 	body    time.Duration // to send the body of a request
 	write   time.Duration // for one write of a stream
+	crew    *crew         // runs the requests of HTTP/2
 	// closing tells whether the daemon stops; onClose calls f then.
 	closing func() bool
 	onClose func(f func()) (detach func())
@@ -76,7 +77,7 @@ type API struct {
 func New(ctx context.Context, d Deps) (*API, error) {
 	a := &API{
 		deps: d, mux: http.NewServeMux(), started: time.Now(), body: bodyTime, write: writeTime, probes: newProbes(d.Health),
-		closing: func() bool { return ctx.Err() != nil },
+		crew: newCrew(ctx.Done()), closing: func() bool { return ctx.Err() != nil },
 		onClose: func(f func()) func() {
 			stop := context.AfterFunc(ctx, f)
 			return func() { stop() }
@@ -113,4 +114,10 @@ func New(ctx context.Context, d Deps) (*API, error) {
 }
 
 // ServeHTTP answers one request.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.chain.ServeHTTP(w, r) }
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor < 2 {
+		a.chain.ServeHTTP(w, r)
+		return
+	}
+	a.crew.run(func() { a.chain.ServeHTTP(w, r) })
+}

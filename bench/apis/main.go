@@ -1,0 +1,140 @@
+// Command apis compares the doors of one real daemon: REST, gRPC and GraphQL, for
+// submit, get and list, with so many clients at once that each have a connection.
+// The doors take turns on the same jobs; ratios to REST are what counts.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+func main() {
+	var b bench
+	flag.IntVar(&b.clients, "clients", 16, "clients at once")
+	flag.IntVar(&b.rounds, "rounds", 5, "turns of each door; the median counts")
+	flag.DurationVar(&b.turn, "turn", 2*time.Second, "length of a turn")
+	flag.StringVar(&b.bin, "bin", "bin/hypervisord", "the daemon")
+	flag.StringVar(&b.out, "out", "docs/bench/apis.md", "where the tables go; - for standard output only")
+	doors := flag.String("doors", "REST,gRPC,gRPC/16,GraphQL", "what is compared with the first")
+	flag.Parse()
+	b.doors = strings.Split(*doors, ",")
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := b.run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is one run.
+type bench struct {
+	clients, rounds int
+	turn            time.Duration
+	bin, out        string
+	doors           []string
+
+	dir      string // of everything, removed at the end
+	sections []section
+}
+
+// operations are what is compared, on a daemon of their own each.
+var operations = []string{"submit", "get", "list"}
+
+func (b *bench) run(ctx context.Context) error {
+	var err error
+	if b.bin, err = filepath.Abs(b.bin); err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp("", "hypervisord-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir) //nolint:errcheck // temporary
+	for _, op := range operations {
+		if err := b.compareDoors(ctx, op); err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+	}
+	if err := b.compareGuards(ctx); err != nil {
+		return fmt.Errorf("overhead: %w", err)
+	}
+	return b.report()
+}
+
+// seeded is how many jobs are there before get and list are measured.
+const seeded = 200
+
+func (b *bench) compareDoors(ctx context.Context, op string) error {
+	d, err := b.start(ctx, filepath.Join(b.dir, op), everything)
+	if err != nil {
+		return err
+	}
+	defer d.stop()
+	ids, err := d.seed(ctx, seeded)
+	if err != nil {
+		return err
+	}
+	s := section{name: op}
+	var contestants []contestant
+	for _, name := range b.doors {
+		c := contestant{name: name, daemon: d}
+		for range b.clients {
+			door, err := open(name, d)
+			if err != nil {
+				return err
+			}
+			defer door.close()
+			c.calls = append(c.calls, call(door, op, ids))
+		}
+		contestants = append(contestants, c)
+	}
+	if s.rows, err = b.turns(ctx, contestants); err != nil {
+		return err
+	}
+	b.sections = append(b.sections, s)
+	return nil
+}
+
+// compareGuards submits by REST to a daemon with all that stands around a call, and
+// to one with as little of it as the configuration allows.
+func (b *bench) compareGuards(ctx context.Context) error {
+	s := section{name: "overhead"}
+	collector, err := collect()
+	if err != nil {
+		return err
+	}
+	defer collector.stop()
+	var contestants []contestant
+	for _, kind := range []guard{nothing, everything} {
+		kind.collector = collector.url
+		d, err := b.start(ctx, filepath.Join(b.dir, kind.name), kind)
+		if err != nil {
+			return err
+		}
+		defer d.stop()
+		c := contestant{name: kind.name, daemon: d}
+		for range b.clients {
+			door, err := open("REST", d)
+			if err != nil {
+				return err
+			}
+			defer door.close()
+			c.calls = append(c.calls, call(door, "submit", nil))
+		}
+		contestants = append(contestants, c)
+	}
+	if s.rows, err = b.turns(ctx, contestants); err != nil {
+		return err
+	}
+	if collector.spans() == 0 {
+		s.note = "The daemon sent no spans: it traces nothing."
+	}
+	b.sections = append(b.sections, s)
+	return nil
+}

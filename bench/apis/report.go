@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// bars are the largest ratios to REST's mean latency that we promise, and that of a
+// submit with all guards to one without.
+var bars = map[string]float64{"gRPC": 1, "GraphQL": 2, "with": 1.3}
+
+func (b *bench) report() error {
+	var t strings.Builder
+	fmt.Fprintf(&t, "# The doors compared\n\nMade by `make bench-apis` on %s: %d cores, %d clients with a connection each beside a daemon of its own process on SQLite with every commit synced, "+
+		"median of %d turns of %s, in turns. Every client decodes its answers, on the same cores. The daemon keeps the jobs (they wait for tomorrow) and logs each request. "+
+		"Allocations and CPU are the daemon's alone.\n\n", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), b.clients, b.rounds, b.turn)
+	t.WriteString("Ratios are of mean latencies. get asks for one of 200 jobs, list for the newest 50 with all their fields.\n\n")
+	for _, s := range b.sections {
+		if s.name == "overhead" {
+			t.WriteString("\n## What stands around a submit\n\nREST's submit to two daemons in turns: `without` has authentication switched off and traces nothing; " +
+				"`with` looks up an API key and sends its traces to a collector. " +
+				"Events, from which the audit is made, belong to the transaction of every change and cannot be switched off.\n\n")
+		}
+		if s.name == "overhead" || s.name == operations[0] {
+			t.WriteString("| operation | | calls/s | mean | p50 | p99 | ratio | bar | allocs | KiB | CPU |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
+		}
+		first := s.rows[0].median
+		for i, r := range s.rows {
+			ratio, bar := "", ""
+			if i > 0 {
+				x := r.median.mean.Seconds() / first.mean.Seconds()
+				ratio, bar = fmt.Sprintf("%.2f", x), fmt.Sprintf("≤ %.1f: held", bars[r.name])
+				if x > bars[r.name] {
+					bar = fmt.Sprintf("≤ %.1f: **missed**", bars[r.name])
+				}
+			}
+			m := r.median
+			fmt.Fprintf(&t, "| %s | %s | %.0f | %s | %s | %s | %s | %s | %.0f | %.1f | %s |\n", s.name, r.name, m.rate, m.mean, m.p50, m.p99, ratio, bar, m.allocs, m.bytes/1024, m.cpu)
+		}
+		if s.note != "" {
+			t.WriteString("\n" + s.note + "\n")
+		}
+	}
+	if b.out == "-" {
+		_, err := os.Stdout.WriteString(t.String())
+		return err
+	}
+	return os.WriteFile(b.out, []byte(t.String()), 0o644) //nolint:gosec // a document
+}
