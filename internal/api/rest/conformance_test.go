@@ -249,7 +249,7 @@ func TestDocumentNamesEveryRoute(t *testing.T) {
 	d := fetchDocument(t, w.server)
 	for path := range d.at("paths") {
 		for method := range d.at("paths", path) {
-			if path == "/jobs/{id}/events" {
+			if path == "/jobs/{id}/events" || path == "/events" {
 				continue
 			}
 			got := w.call(strings.ToUpper(method), strings.ReplaceAll(path, "{id}", "x"), "")

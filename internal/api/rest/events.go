@@ -62,10 +62,18 @@ func (a *API) jobEvents(ctx context.Context, p tenant.Principal, in *eventsInput
 		cancel()
 		return &huma.StreamResponse{Body: func(hc huma.Context) { hc.SetStatus(http.StatusNoContent) }}, nil
 	}
+	leave, err := a.deps.Hall.Admit(p)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		defer leave()
 		defer cancel()
-		detach := a.onClose(cancel)
-		defer detach()
+		r, _ := humago.Unwrap(hc)
+		guarded, stop := a.deps.Hall.Guard(ctx, r, door)
+		defer stop()
+		defer context.AfterFunc(guarded, cancel)()
 		a.follow(ctx, hc, updates)
 	}}, nil
 }
@@ -83,7 +91,7 @@ func empty(updates iter.Seq2[service.Update, error]) bool {
 // last id.
 func (a *API) follow(ctx context.Context, hc huma.Context, updates iter.Seq2[service.Update, error]) {
 	r, w := humago.Unwrap(hc)
-	s := stream{w: w, control: http.NewResponseController(w), progress: rate.NewLimiter(1, 2), limit: a.write}
+	s := newSSE(w, a.write)
 	if err := s.open(r); err != nil || r.Method == http.MethodHead {
 		return
 	}
@@ -102,16 +110,20 @@ func (a *API) follow(ctx context.Context, hc huma.Context, updates iter.Seq2[ser
 	_ = s.write("event: end\ndata: {}\n\n") // the client is gone: nobody to tell
 }
 
-// stream writes server-sent events, each with a deadline of its own.
-type stream struct {
+// sse writes server-sent events, each with a deadline of its own.
+type sse struct {
 	w        http.ResponseWriter
 	control  *http.ResponseController
 	progress *rate.Limiter
 	limit    time.Duration // for one write
 }
 
+func newSSE(w http.ResponseWriter, limit time.Duration) *sse {
+	return &sse{w: w, control: http.NewResponseController(w), progress: rate.NewLimiter(1, 2), limit: limit}
+}
+
 // open lifts the server's limits and sends the headers.
-func (s *stream) open(r *http.Request) error {
+func (s *sse) open(r *http.Request) error {
 	if r.ContentLength == 0 { // a body that nobody reads keeps its deadline
 		if err := s.control.SetReadDeadline(time.Time{}); err != nil {
 			return err
@@ -124,7 +136,7 @@ func (s *stream) open(r *http.Request) error {
 	return s.write("retry: " + strconv.FormatInt(reconnect.Milliseconds(), 10) + "\n\n")
 }
 
-func (s *stream) update(u service.Update) error {
+func (s *sse) update(u service.Update) error {
 	switch {
 	case u.Event != nil:
 		return s.message(strconv.FormatInt(u.Event.Seq, 10), string(u.Event.Kind), u.Event)
@@ -136,7 +148,7 @@ func (s *stream) update(u service.Update) error {
 	return nil
 }
 
-func (s *stream) message(id, name string, data any) error {
+func (s *sse) message(id, name string, data any) error {
 	text, err := json.Marshal(data)
 	if err != nil {
 		return err
@@ -151,7 +163,7 @@ func (s *stream) message(id, name string, data any) error {
 	return s.write(b.String())
 }
 
-func (s *stream) write(text string) error {
+func (s *sse) write(text string) error {
 	if err := s.control.SetWriteDeadline(time.Now().Add(s.limit)); err != nil {
 		return err
 	}
