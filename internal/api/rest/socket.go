@@ -150,6 +150,7 @@ func (a *API) carry(r *http.Request, p tenant.Principal, socket *stream.Socket) 
 	ctx, cancel := context.WithCancelCause(guarded)
 	updates, err := a.deps.Service.Log(ctx, p, q)
 	if err != nil {
+		err = why(ctx, err)
 		cancel(nil)
 		return err
 	}
@@ -165,7 +166,7 @@ func (a *API) carry(r *http.Request, p tenant.Principal, socket *stream.Socket) 
 			cancel(err)
 		}
 	}()
-	err = tell(ctx, socket, updates)
+	err = why(ctx, tell(ctx, socket, updates))
 	cancel(err)
 	if err == nil {
 		socket.Close(stream.CodeDone, "")
@@ -174,6 +175,14 @@ func (a *API) carry(r *http.Request, p tenant.Principal, socket *stream.Socket) 
 	}
 	<-watched
 	<-kept
+	return err
+}
+
+// why is the cause of ctx, if that has ended: whatever it broke.
+func why(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	return err
 }
 
@@ -186,7 +195,7 @@ func listen(ctx context.Context, socket *stream.Socket) error {
 	return fault.New(fault.Invalid, "HX-STREAM-005", "the stream takes no messages", "choose what to follow by the query")
 }
 
-// tell writes what there is. The error is the cause of ctx, if that has ended.
+// tell writes what there is.
 func tell(ctx context.Context, socket *stream.Socket, updates func(func(service.LogUpdate, error) bool)) error {
 	kind := "ready"
 	pos := int64(0)
