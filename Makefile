@@ -51,8 +51,8 @@ lint: $(GOLANGCI) $(DEADCODE) ## Format, vet, linters, dead code, tidy modules
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GOLANGCI) run --allow-parallel-runners
-	@# storetest and pgtest serve tests: no program reaches them, and -test would hide what only tests use.
-	@out="$$($(DEADCODE) ./... | grep -vE '^internal/store/(storetest|pgtest)/' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
+	@# storetest, pgtest and conform serve tests: no program reaches them, and -test would hide what only tests use.
+	@out="$$($(DEADCODE) ./... | grep -vE '^internal/(store/(storetest|pgtest)|api/conform)/' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
 
 .PHONY: race
 race: $(GOVC) $(VERSITYGW) $(OTLP) ## All package tests under the race detector, with the real parts; every format without it
