@@ -123,18 +123,18 @@ func (a *API) followLog(ctx context.Context, w http.ResponseWriter, r *http.Requ
 			return
 		}
 	}
-	_ = s.write("event: end\ndata: {}\n\n") // the client is gone: nobody to tell
+	_ = s.Write("event: end\ndata: {}\n\n") // the client is gone: nobody to tell
 }
 
 func (s *sse) log(u service.LogUpdate, first bool) error {
 	pos := strconv.FormatInt(u.Pos, 10)
 	switch {
 	case first:
-		return s.message(pos, "ready", map[string]int64{"pos": u.Pos})
+		return s.Message(pos, "ready", map[string]int64{"pos": u.Pos})
 	case u.Event != nil:
-		return s.message(pos, string(u.Event.Kind), u.Event)
+		return s.Message(pos, string(u.Event.Kind), u.Event)
 	case u.Progress != nil:
-		return s.message("", "progress", LogProgress{JobID: u.JobID, Progress: u.Progress})
+		return s.Message("", "progress", LogProgress{JobID: u.JobID, Progress: u.Progress})
 	}
-	return s.write("id: " + pos + "\n\n")
+	return s.Write("id: " + pos + "\n\n")
 }
