@@ -20,6 +20,7 @@ DEADCODE_VERSION := v0.52.0
 GOVC_VERSION     := v0.39.0
 VERSITYGW_VERSION := v1.8.0
 BUF_VERSION       := 1.75.0
+GQLGEN_VERSION    := v0.17.98
 
 DEMO_TOOLS  := qemu-img qemu-system-x86_64
 TEST_TOOLS  := $(DEMO_TOOLS) gcc strace mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres prometheus
@@ -78,6 +79,11 @@ chaos: build ## Long: 200 kills, exact crash points, power cuts (as root)
 .PHONY: crash
 crash: build ## Long: the engine is killed 200 times while 16 clients submit 10,000 jobs
 	CHAOS=long $(GO) test -count=1 -timeout 60m -v -tags e2e -run TestCrashEngine ./e2e/...
+
+.PHONY: graphql
+graphql: ## Generate the GraphQL door's execution from its schema
+	GOBIN=$(TOOLS) $(GO) install github.com/99designs/gqlgen@$(GQLGEN_VERSION)
+	cd internal/api/graph && $(TOOLS)/gqlgen generate
 
 .PHONY: proto
 proto: $(BUF) ## Lint api/proto and generate api/gen from it; a test holds them together
