@@ -20,6 +20,7 @@ DEADCODE_VERSION := v0.52.0
 GOVC_VERSION     := v0.39.0
 VERSITYGW_VERSION := v1.8.0
 BUF_VERSION       := 1.75.0
+GQLGEN_VERSION    := v0.17.98
 
 DEMO_TOOLS  := qemu-img qemu-system-x86_64
 TEST_TOOLS  := $(DEMO_TOOLS) gcc strace mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres prometheus
@@ -53,8 +54,8 @@ lint: $(GOLANGCI) $(DEADCODE) ## Format, vet, linters, dead code, tidy modules
 	@# A module of its own: River is no dependency of the programs.
 	cd bench/engine && $(GO) vet ./... && $(GO) mod tidy -diff
 	$(GOLANGCI) run --allow-parallel-runners
-	@# storetest and pgtest serve tests: no program reaches them, and -test would hide what only tests use.
-	@out="$$($(DEADCODE) ./... | grep -vE '^internal/store/(storetest|pgtest)/' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
+	@# storetest, pgtest and conform serve tests: no program reaches them, and -test would hide what only tests use.
+	@out="$$($(DEADCODE) ./... | grep -vE '^internal/(store/(storetest|pgtest)|api/conform)/' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
 
 .PHONY: race
 race: $(GOVC) $(VERSITYGW) $(OTLP) ## All package tests under the race detector, with the real parts; every format without it
@@ -90,6 +91,11 @@ chaos: build ## Long: 200 kills, exact crash points, power cuts (as root)
 .PHONY: crash
 crash: build ## Long: the engine is killed 200 times while 16 clients submit 10,000 jobs
 	CHAOS=long $(GO) test -count=1 -timeout 60m -v -tags e2e -run TestCrashEngine ./e2e/...
+
+.PHONY: graphql
+graphql: ## Generate the GraphQL door's execution from its schema
+	GOBIN=$(TOOLS) $(GO) install github.com/99designs/gqlgen@$(GQLGEN_VERSION)
+	cd internal/api/graph && $(TOOLS)/gqlgen generate
 
 .PHONY: proto
 proto: $(BUF) ## Lint api/proto and generate api/gen from it; a test holds them together

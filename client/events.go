@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -35,30 +36,55 @@ const (
 // error.
 func (c *Client) Events(ctx context.Context, id string, after int64) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
-		s := subscription{c: c, path: jobPath(id, "events"), last: after, wait: firstPause, yield: yield}
-		for failures := 0; ; {
-			err := s.connect(ctx)
-			switch {
-			case err == nil || errors.Is(err, errStopped):
-				return
-			case ctx.Err() != nil:
-				yield(Update{}, context.Cause(ctx))
-				return
-			case s.heard:
-				failures = 0
-			default:
-				failures++
+		s := subscription{c: c, path: jobPath(id, "events"), wait: firstPause}
+		if after > 0 {
+			s.last = strconv.FormatInt(after, 10)
+		}
+		s.take = func(m *message) (bool, error) {
+			u, done, err := updateOf(m)
+			if done || err != nil || u == (Update{}) {
+				return done, err
 			}
-			if !isTransient(err) || failures == patience {
-				yield(Update{}, err)
-				return
+			if u.Event != nil {
+				s.last = strconv.FormatInt(u.Event.Seq, 10)
 			}
-			if err := pause(ctx, max(s.wait, backoff(failures+1))); err != nil {
-				yield(Update{}, err)
-				return
-			}
+			return stopIf(!yield(u, nil))
+		}
+		if err := s.run(ctx); err != nil {
+			yield(Update{}, err)
 		}
 	}
+}
+
+// run reads connections until the stream is at its end or the caller wants no
+// more, and takes up again what broke.
+func (s *subscription) run(ctx context.Context) error {
+	for failures := 0; ; {
+		err := s.connect(ctx)
+		switch {
+		case err == nil || errors.Is(err, errStopped):
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case s.heard:
+			failures = 0
+		default:
+			failures++
+		}
+		if !isTransient(err) || failures == patience {
+			return err
+		}
+		if err := pause(ctx, max(s.wait, backoff(failures+1))); err != nil {
+			return err
+		}
+	}
+}
+
+func stopIf(stop bool) (done bool, err error) {
+	if stop {
+		return false, errStopped
+	}
+	return false, nil
 }
 
 // errStopped: the caller wants no more.
@@ -68,10 +94,13 @@ var errStopped = errors.New("stopped")
 type subscription struct {
 	c     *Client
 	path  string
-	last  int64         // Seq of the last event that was yielded
+	query url.Values
+	last  string        // the id to come back with
 	wait  time.Duration // what the daemon wants between connections
 	heard bool          // the connection brought something
-	yield func(Update, error) bool
+	// take yields a whole message, and tells whether the stream is at its end. A
+	// message that broke off never gets there, so that it comes again.
+	take func(m *message) (done bool, err error)
 }
 
 // connect reads one connection. It returns nil after the stream's last event.
@@ -81,10 +110,10 @@ func (s *subscription) connect(ctx context.Context) error {
 	defer cancel()
 	alive := time.AfterFunc(silence, cancel)
 	defer alive.Stop()
-	q := get(s.path, nil, nil)
+	q := get(s.path, s.query, nil)
 	q.header = http.Header{"Accept": {"text/event-stream"}}
-	if s.last > 0 {
-		q.header.Set("Last-Event-ID", strconv.FormatInt(s.last, 10))
+	if s.last != "" {
+		q.header.Set("Last-Event-ID", s.last)
 	}
 	res, err := s.c.send(ctx, q)
 	if err != nil {
@@ -118,7 +147,7 @@ func (s *subscription) read(body io.Reader, alive func()) error {
 			continue
 		}
 		s.heard = true
-		done, err := s.dispatch(&m)
+		done, err := s.take(&m)
 		if done || err != nil {
 			return err
 		}
@@ -152,32 +181,26 @@ func (s *subscription) field(m *message, line string) {
 	}
 }
 
-// dispatch yields a whole message; a message that broke off never gets here, so
-// that it comes again.
-func (s *subscription) dispatch(m *message) (done bool, err error) {
-	var u Update
+// updateOf decodes a message of a job's stream; a zero Update is nothing to yield.
+func updateOf(m *message) (u Update, done bool, err error) {
 	switch {
 	case m.data.Len() == 0:
-		return false, nil
+		return u, false, nil
 	case m.name == "end":
-		return true, nil
+		return u, true, nil
 	case m.name == "progress":
 		u.Progress = new(Progress)
-		err = json.Unmarshal([]byte(m.data.String()), u.Progress)
+		err = m.decode(u.Progress)
 	case m.id != "":
 		u.Event = new(Event)
-		err = json.Unmarshal([]byte(m.data.String()), u.Event)
-	default:
-		return false, nil // of a newer daemon
+		err = m.decode(u.Event)
 	}
-	if err != nil {
-		return false, &Error{Code: "HX-CLIENT-008", Detail: "the event stream holds what is no event", Fix: "use the client of the daemon's version", Err: err}
+	return u, false, err // nothing: of a newer daemon
+}
+
+func (m *message) decode(to any) error {
+	if err := json.Unmarshal([]byte(m.data.String()), to); err != nil {
+		return &Error{Code: "HX-CLIENT-008", Detail: "the event stream holds what is no event", Fix: "use the client of the daemon's version", Err: err}
 	}
-	if u.Event != nil {
-		s.last = u.Event.Seq
-	}
-	if !s.yield(u, nil) {
-		return false, errStopped
-	}
-	return false, nil
+	return nil
 }

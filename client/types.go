@@ -144,7 +144,7 @@ type Event struct {
 // EventData is what an event tells besides its kind.
 type EventData struct {
 	Subject   string     `json:"subject,omitempty"` // what it is about, if not a job
-	Status    State      `json:"status"`            // after the event
+	Status    State      `json:"status,omitempty"`  // after the event; empty: it is about no job
 	From      State      `json:"from,omitempty"`
 	Attempt   int        `json:"attempt"`
 	Step      string     `json:"step,omitempty"` // of a workflow

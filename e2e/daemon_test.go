@@ -7,15 +7,18 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"github.com/hypersdk/hypersdk/client"
+	"github.com/hypersdk/hypersdk/internal/api/conform"
 )
 
 // daemon is one process of hypervisord.
@@ -46,11 +49,36 @@ func (h *house) start(wrap ...string) *daemon {
 // connect makes the client.
 func (d *daemon) connect() {
 	d.house.Helper()
-	c, err := client.New(d.url, client.Options{APIKey: d.house.key()})
+	c, err := client.New(d.url, client.Options{APIKey: d.house.key(), HTTPClient: &http.Client{Transport: d.judged()}})
 	if err != nil {
 		d.house.Fatal(err)
 	}
 	d.Client = c
+}
+
+// documented is the OpenAPI document of the daemons: they are one program.
+var documented atomic.Pointer[conform.Document]
+
+// judged is a transport that compares all that the daemon answers with the
+// document.
+func (d *daemon) judged() http.RoundTripper {
+	d.house.Helper()
+	next := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
+	d.house.Cleanup(next.CloseIdleConnections)
+	document := documented.Load()
+	if document == nil {
+		var err error
+		if document, err = conform.Fetch(d.house.Context(), &http.Client{Transport: next}, d.url); err != nil {
+			select {
+			case <-d.exited: // it was killed
+				return next
+			default:
+				d.house.Fatal(err)
+			}
+		}
+		documented.Store(document)
+	}
+	return &conform.Transport{Document: document, Next: next, Report: d.house.Errorf}
 }
 
 // launch runs a daemon and does not wait for anything.

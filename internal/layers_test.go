@@ -65,6 +65,7 @@ var floors = map[string]int{
 	"internal/api/graph":                    8,
 	"internal/api/stream":                   7,
 	"internal/api/pages":                    7,
+	"internal/api/conform":                  7,
 	"internal/console":                      8,
 	"internal/daemon":                       9,
 	"internal/demo":                         10,

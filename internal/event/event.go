@@ -66,7 +66,7 @@ type Event struct {
 // Data is what an event tells besides its kind.
 type Data struct {
 	Subject   string       `json:"subject,omitempty"` // what it is about, if not a job: tenant:ID, key:ID
-	State     job.State    `json:"status"`            // the state after the event
+	State     job.State    `json:"status,omitempty"`  // the state after the event; empty: it is about no job
 	From      job.State    `json:"from,omitempty"`    // the state before
 	Attempt   int          `json:"attempt"`           // of the job, or of the step
 	Step      string       `json:"step,omitempty"`

@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -39,8 +38,8 @@ func (g *Door) serveEvents(w http.ResponseWriter, r *http.Request, c *call, para
 		for range answers { // until it is closed
 		}
 	}()
-	s := sse{w: w, control: http.NewResponseController(w)}
-	if s.open() != nil {
+	s := stream.SSE{W: w, Limit: stream.WriteTime}
+	if s.Open(r, ":\n\n") != nil {
 		return
 	}
 	quiet := time.NewTicker(keepAlive)
@@ -49,57 +48,22 @@ func (g *Door) serveEvents(w http.ResponseWriter, r *http.Request, c *call, para
 		select {
 		case response, more := <-answers:
 			if cause := ended(ctx); !more && cause != nil {
-				_ = s.message("next", &graphql.Response{Errors: gqlerror.List{g.present(ctx, cause)}})
+				_ = s.Message("", "next", &graphql.Response{Errors: gqlerror.List{g.present(ctx, cause)}})
 			} else if !more && ctx.Err() != nil {
 				return // the daemon stops, or the client is gone
 			}
 			if !more {
-				_ = s.write("event: complete\ndata:\n\n")
+				_ = s.Write("event: complete\ndata:\n\n")
 				return
 			}
-			if s.message("next", response) != nil {
+			if s.Message("", "next", response) != nil {
 				return
 			}
 			quiet.Reset(keepAlive)
 		case <-quiet.C:
-			if s.write(":\n\n") != nil {
+			if s.Write(":\n\n") != nil {
 				return
 			}
 		}
 	}
-}
-
-// sse writes server-sent events, each with a deadline of its own.
-type sse struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-}
-
-func (s *sse) open() error {
-	h := s.w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("X-Accel-Buffering", "no")
-	s.w.WriteHeader(http.StatusOK)
-	return s.write(":\n\n")
-}
-
-func (s *sse) message(name string, data any) error {
-	text, err := json.Marshal(data)
-	if err != nil {
-		return err
-	}
-	return s.write("event: " + name + "\ndata: " + string(text) + "\n\n")
-}
-
-func (s *sse) write(text string) error {
-	if err := s.control.SetWriteDeadline(time.Now().Add(stream.WriteTime)); err != nil {
-		return err
-	}
-	if _, err := s.w.Write([]byte(text)); err != nil {
-		return err
-	}
-	if err := s.control.Flush(); err != nil {
-		return err
-	}
-	return s.control.SetWriteDeadline(time.Time{}) // HTTP/2 would end the stream at it, whether anything is written or not
 }

@@ -67,6 +67,7 @@ var matrix = map[string]struct{ row, field string }{
 	"runRetention":    {"dddy dddy u", `mutation{runRetention(dryRun:true){jobs}}`},
 
 	"jobUpdates": {"yyyy nnnn u", `subscription{jobUpdates(id:"$job"){id status}}`},
+	"events":     {"yyyy yyyy u", `subscription{events(after:0, once:true){pos jobId kind}}`},
 	"jobEvents":  {"yyyy nnnn u", `subscription{jobEvents(id:"$job"){seq kind data}}`},
 }
 

@@ -241,3 +241,16 @@ func (s *subscriptions) JobEvents(ctx context.Context, id string, after *int64) 
 		return Event{*u.Event}, true
 	}), nil
 }
+
+func (s *subscriptions) Events(ctx context.Context, after *int64, kinds, jobs []string, labels map[string]string, once *bool) (<-chan Event, error) {
+	updates, err := s.deps.Service.Log(ctx, principal(ctx), service.LogQuery{After: after, Kinds: kinds, Jobs: jobs, Labels: labels, Once: value(once)})
+	if err != nil {
+		return nil, err
+	}
+	return source(ctx, updates, func(u service.LogUpdate) (Event, bool) {
+		if u.Event == nil {
+			return Event{}, false
+		}
+		return Event{*u.Event}, true
+	}), nil
+}

@@ -249,7 +249,7 @@ func (c *connection) begin(id string, cancel context.CancelFunc) error {
 	defer c.mu.Unlock()
 	switch {
 	case c.active[id] != nil:
-		return &closure{stream.CodeDuplicate, "Subscriber for " + id + " already exists"}
+		return &closure{stream.CodeConflict, "Subscriber for " + id + " already exists"}
 	case len(c.active) >= maxOperations:
 		return fault.New(fault.Exhausted, "HX-GQL-013", "too many operations at once", "complete some")
 	}

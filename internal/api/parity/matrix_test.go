@@ -22,6 +22,7 @@ var matrix = map[string]string{
 	"get_job":           ".... nnnn u",
 	"get_receipt":       "cccc nnnn u", // it has not completed
 	"job_events":        ".... nnnn u",
+	"stream_events":     ".... .... u",
 	"cancel_job":        "d... dnnn u",
 	"cancel_jobs":       "d... d... u", // each job has its own error
 	"explain_job":       ".... nnnn u",
@@ -173,6 +174,8 @@ func (o objects) call(op string) call {
 		c.id = o.key
 	case op == "get_vm":
 		c.id = "vm-1"
+	case op == "stream_events":
+		c.query = obj{"after": 0, "once": true} // it ends
 	}
 	c.body = o.bodies()[op]
 	if op == "put_profile" {

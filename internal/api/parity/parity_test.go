@@ -144,7 +144,7 @@ var ownForms = []struct {
 	{regexp.MustCompile(`"(\w+_at|\w+_since|estimated_start|time|at|timestamp|last_seen|last_run)":"20[^"]+Z"`), `"$1":"TIME"`},
 	{regexp.MustCompile(`"(next_cursor|request_id|door)":"[^"]+"`), `"$1":"TEXT"`},
 	{regexp.MustCompile(`"pos":[0-9]+,`), ""}, // it comes a moment later
-	{regexp.MustCompile(`"(seq|uptime_seconds|oldest_wait_seconds|seconds)":[0-9.e+-]+`), `"$1":1`},
+	{regexp.MustCompile(`"(seq|pos|uptime_seconds|oldest_wait_seconds|seconds)":[0-9.e+-]+`), `"$1":1`},
 	{regexp.MustCompile(`,?"(timestamp|replayed)":("TIME"|true)`), ""},
 }
 

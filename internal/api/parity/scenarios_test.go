@@ -110,6 +110,8 @@ var jobScenarios = []scenario{
 	}},
 	{name: "receipt", op: "get_receipt", prepare: completed, call: theJob},
 	{name: "events", op: "job_events", prepare: completed, call: theJob, check: func(_ objects, v any) bool { return len(v.([]any)) == 3 }},
+	{name: "events of all", op: "stream_events", call: query(obj{"after": 0, "once": true}), prepare: placed, check: func(o objects, v any) bool { return len(v.([]any)) > 5 }},
+	{name: "events of some", op: "stream_events", call: query(obj{"after": 0, "once": true, "kind": "job.cancelled"}), prepare: placed},
 	{name: "explain", op: "explain_job", call: theJob, check: has("reason", "slot")},
 	{name: "explain a paused", op: "explain_job", call: theJob, prepare: paused},
 	{name: "explain a cancelled", op: "explain_job", call: theEnded},
@@ -117,6 +119,12 @@ var jobScenarios = []scenario{
 
 func paused(w *world, o *objects) {
 	_, err := w.svc.Pause(w.t.Context(), o.us, o.job, "")
+	must(w.t, err)
+}
+
+// placed gives the events their places in the log.
+func placed(w *world, _ *objects) {
+	_, err := w.store.Sequence(w.t.Context(), 100_000)
 	must(w.t, err)
 }
 
@@ -180,6 +188,7 @@ var otherScenarios = []scenario{
 
 var errorScenarios = []scenario{
 	{name: "limit", op: "list_jobs", call: query(obj{"limit": -1}), kind: "invalid"},
+	{name: "no such place", op: "stream_events", call: query(obj{"after": 1 << 40}), kind: "conflict", code: "HX-EVENT-002"},
 	{name: "cursor", op: "list_jobs", call: query(obj{"cursor": "!"}), kind: "invalid", code: "HX-JOB-025"},
 	{name: "cursor of schedules", op: "list_schedules", call: query(obj{"limit": 1, "cursor": "!"}), kind: "invalid", code: "HX-SCHED-003"},
 	{name: "empty bulk filter", op: "bulk_jobs", call: body(obj{"action": "cancel", "filter": obj{}}), kind: "invalid", code: "HX-JOB-027"},

@@ -14,8 +14,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hypersdk/hypersdk/internal/admission"
+	"github.com/hypersdk/hypersdk/internal/api/graph"
 	"github.com/hypersdk/hypersdk/internal/api/grpc"
 	"github.com/hypersdk/hypersdk/internal/api/rest"
+	"github.com/hypersdk/hypersdk/internal/api/stream"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/gate"
@@ -62,13 +64,17 @@ func newWorld(t *testing.T) *world {
 	for _, p := range door.Patterns() {
 		doors = append(doors, rest.Door{Pattern: p, Handler: door})
 	}
+	hall := stream.NewHall(ctx, entrance)
+	doors = append(doors, rest.Door{Pattern: graph.Pattern, Handler: graph.New(graph.Deps{
+		Service: w.svc, Retention: retention, Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: version,
+	})})
 	api, err = rest.New(ctx, rest.Deps{
 		Service: w.svc, Retention: retention, Inventory: inventory{}, Gate: entrance, Log: log, Version: version, Doors: doors,
 		Metrics: http.NotFoundHandler(),
 	})
 	must(t, err)
 	w.serve(api, log, stop)
-	w.drivers = []driver{newREST(t, w.addr), newGRPC(t, w.addr)}
+	w.drivers = []driver{newREST(t, w.addr), newGRPC(t, w.addr), newGraphQL(t, w.addr)}
 	return w
 }
 

@@ -1,9 +1,7 @@
 package rest
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -15,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"golang.org/x/time/rate"
 
+	"github.com/hypersdk/hypersdk/internal/api/stream"
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/gate"
@@ -62,10 +61,18 @@ func (a *API) jobEvents(ctx context.Context, p tenant.Principal, in *eventsInput
 		cancel()
 		return &huma.StreamResponse{Body: func(hc huma.Context) { hc.SetStatus(http.StatusNoContent) }}, nil
 	}
+	leave, err := a.deps.Hall.Admit(p)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		defer leave()
 		defer cancel()
-		detach := a.onClose(cancel)
-		defer detach()
+		r, _ := humago.Unwrap(hc)
+		guarded, stop := a.deps.Hall.Guard(ctx, r, door)
+		defer stop()
+		defer context.AfterFunc(guarded, cancel)()
 		a.follow(ctx, hc, updates)
 	}}, nil
 }
@@ -83,7 +90,7 @@ func empty(updates iter.Seq2[service.Update, error]) bool {
 // last id.
 func (a *API) follow(ctx context.Context, hc huma.Context, updates iter.Seq2[service.Update, error]) {
 	r, w := humago.Unwrap(hc)
-	s := stream{w: w, control: http.NewResponseController(w), progress: rate.NewLimiter(1, 2), limit: a.write}
+	s := newSSE(w, a.write)
 	if err := s.open(r); err != nil || r.Method == http.MethodHead {
 		return
 	}
@@ -99,67 +106,31 @@ func (a *API) follow(ctx context.Context, hc huma.Context, updates iter.Seq2[ser
 			return
 		}
 	}
-	_ = s.write("event: end\ndata: {}\n\n") // the client is gone: nobody to tell
+	_ = s.Write("event: end\ndata: {}\n\n") // the client is gone: nobody to tell
 }
 
-// stream writes server-sent events, each with a deadline of its own.
-type stream struct {
-	w        http.ResponseWriter
-	control  *http.ResponseController
+// sse writes server-sent events, of progress not too many.
+type sse struct {
+	stream.SSE
 	progress *rate.Limiter
-	limit    time.Duration // for one write
 }
 
-// open lifts the server's limits and sends the headers.
-func (s *stream) open(r *http.Request) error {
-	if r.ContentLength == 0 { // a body that nobody reads keeps its deadline
-		if err := s.control.SetReadDeadline(time.Time{}); err != nil {
-			return err
-		}
-	}
-	h := s.w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("X-Accel-Buffering", "no")
-	s.w.WriteHeader(http.StatusOK)
-	return s.write("retry: " + strconv.FormatInt(reconnect.Milliseconds(), 10) + "\n\n")
+func newSSE(w http.ResponseWriter, limit time.Duration) *sse {
+	return &sse{SSE: stream.SSE{W: w, Limit: limit}, progress: rate.NewLimiter(1, 2)}
 }
 
-func (s *stream) update(u service.Update) error {
+func (s *sse) open(r *http.Request) error {
+	return s.Open(r, "retry: "+strconv.FormatInt(reconnect.Milliseconds(), 10)+"\n\n")
+}
+
+func (s *sse) update(u service.Update) error {
 	switch {
 	case u.Event != nil:
-		return s.message(strconv.FormatInt(u.Event.Seq, 10), string(u.Event.Kind), u.Event)
+		return s.Message(strconv.FormatInt(u.Event.Seq, 10), string(u.Event.Kind), u.Event)
 	case u.Progress == nil:
-		return s.write(": keep-alive\n\n")
+		return s.Write(": keep-alive\n\n")
 	case s.progress.Allow():
-		return s.message("", "progress", u.Progress)
+		return s.Message("", "progress", u.Progress)
 	}
 	return nil
-}
-
-func (s *stream) message(id, name string, data any) error {
-	text, err := json.Marshal(data)
-	if err != nil {
-		return err
-	}
-	var b bytes.Buffer
-	if id != "" {
-		b.WriteString("id: " + id + "\n")
-	}
-	b.WriteString("event: " + name + "\ndata: ")
-	b.Write(text)
-	b.WriteString("\n\n")
-	return s.write(b.String())
-}
-
-func (s *stream) write(text string) error {
-	if err := s.control.SetWriteDeadline(time.Now().Add(s.limit)); err != nil {
-		return err
-	}
-	if _, err := s.w.Write([]byte(text)); err != nil {
-		return err
-	}
-	if err := s.control.Flush(); err != nil {
-		return err
-	}
-	return s.control.SetWriteDeadline(time.Time{}) // HTTP/2 would end the stream at it, whether anything is written or not
 }

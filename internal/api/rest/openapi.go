@@ -150,7 +150,11 @@ func withProblem(r huma.Registry, responses map[string]*huma.Response) map[strin
 	}
 	responses["default"] = &huma.Response{
 		Description: "Why it was not done",
-		Content:     map[string]*huma.MediaType{problemType: {Schema: r.Schema(reflect.TypeFor[Problem](), true, "")}},
+		Headers: map[string]*huma.Param{
+			"WWW-Authenticate": {Description: "How to say who calls (401)", Schema: &huma.Schema{Type: huma.TypeString}},
+			"Retry-After":      {Description: "Seconds to wait (429, 503)", Schema: &huma.Schema{Type: huma.TypeString}},
+		},
+		Content: map[string]*huma.MediaType{problemType: {Schema: r.Schema(reflect.TypeFor[Problem](), true, "")}},
 	}
 	return responses
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/hypersdk/hypersdk/internal/api/stream"
 	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -24,6 +25,7 @@ type Deps struct {
 	Retention *service.Retention // nil: no such route
 	Inventory Inventory
 	Gate      *gate.Gate
+	Hall      *stream.Hall           // nil: one of the door's own
 	Health    map[string]HealthCheck // by name, as GET /health shows it
 	Metrics   http.Handler           // answers GET /metrics; nil: no such route
 	Observe   Observer               // nil: nobody looks
@@ -66,22 +68,20 @@ type API struct {
 	body    time.Duration // to send the body of a request
 	write   time.Duration // for one write of a stream
 	crew    *crew         // runs the requests of HTTP/2
-	// closing tells whether the daemon stops; onClose calls f then.
+	// closing tells whether the daemon stops.
 	closing func() bool
-	onClose func(f func()) (detach func())
 }
 
 // New makes the door. When ctx is done, /readyz says so and the event streams
 // end, so that clients turn elsewhere; other requests are served until the
 // http.Server is shut down.
 func New(ctx context.Context, d Deps) (*API, error) {
+	if d.Hall == nil {
+		d.Hall = stream.NewHall(ctx, d.Gate)
+	}
 	a := &API{
 		deps: d, mux: http.NewServeMux(), started: time.Now(), body: bodyTime, write: writeTime, probes: newProbes(d.Health),
 		crew: newCrew(ctx.Done()), closing: func() bool { return ctx.Err() != nil },
-		onClose: func(f func()) func() {
-			stop := context.AfterFunc(ctx, f)
-			return func() { stop() }
-		},
 	}
 	a.huma = newHuma(a)
 	a.routeJobs()
@@ -91,6 +91,7 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeBandwidth()
 	a.routeProfiles()
 	a.routeEvents()
+	a.routeLog()
 	a.routeVMs()
 	a.routeKeys()
 	a.routeTenants()

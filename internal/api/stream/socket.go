@@ -115,7 +115,7 @@ const (
 	CodeForbidden    = 4403
 	CodeSubprotocol  = 4406
 	CodeInitTimeout  = 4408
-	CodeDuplicate    = 4409
+	CodeConflict     = 4409
 	CodeExhausted    = 4429
 )
 
@@ -143,6 +143,8 @@ func CodeOf(cause error) (code int, reason string) {
 		return CodeExhausted, fault.As(cause).Msg
 	case fault.Is(cause, fault.Invalid):
 		return CodeInvalid, fault.As(cause).Msg
+	case fault.Is(cause, fault.Conflict):
+		return CodeConflict, fault.As(cause).Msg
 	}
 	return CodeInternal, fault.As(cause).Msg
 }
