@@ -57,7 +57,8 @@ type writer struct {
 	twins    []*writer  // take from the same requests, over connections of their own
 	fatal    chan error // gets the error after which nothing is written any more
 	dead     error
-	pending  int // statements since the last checkpoint
+	pending  int   // statements since the last checkpoint
+	changed  int64 // rows, in the transaction
 	requests chan *request
 	done     chan struct{}
 	mu       sync.RWMutex // guards closed against sends to requests
@@ -201,7 +202,7 @@ func (w *writer) batch(first *request) (ran []*request, again bool, err error) {
 		}
 	}
 	again, err = w.end(err)
-	w.watch.note(len(ran), begun, err)
+	w.watch.note(len(ran), w.changed, begun, err)
 	return ran, again, err
 }
 
@@ -229,7 +230,7 @@ func (w *writer) transact(r *request) (again bool, err error) {
 		err = w.one(r)
 	}
 	again, err = w.end(err)
-	w.watch.note(1, begun, err)
+	w.watch.note(1, w.changed, begun, err)
 	return again, err
 }
 
@@ -248,6 +249,7 @@ func (w *writer) limit() (end func()) {
 
 // begin begins a transaction, over a new connection if the last one is lost.
 func (w *writer) begin() error {
+	w.changed = 0
 	err := w.exec(w.d.begin)
 	if w.d.server && isLost(err) {
 		w.drop()
@@ -310,9 +312,11 @@ func (w *writer) one(r *request) error {
 	if t.now.IsZero() {
 		t.now = w.clock.wall()
 	}
+	before := w.changed
 	r.err = protect(r.fn, t)
 	r.topics = t.topics
 	if r.err != nil {
+		w.changed = before
 		if isFatal(r.err) || isUndone(r.err) {
 			return r.err
 		}
