@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof" //nolint:gosec // its handlers are on a mux of their own; nobody serves the default one
+	"net/http/pprof" // adds itself to the default mux, too, which nobody serves
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/auth"
