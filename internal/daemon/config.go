@@ -61,6 +61,9 @@ type Config struct {
 	// Pages says whether /docs/ shows pages to try the APIs by: loopback (only
 	// while the API listens on a loopback address), on, off.
 	Pages string `yaml:"pages"`
+
+	Health HealthConfig `yaml:"health"`
+	Admin  AdminConfig  `yaml:"admin"`
 }
 
 // OutputConfig says where exports may go.
@@ -124,6 +127,7 @@ func DefaultConfig() Config {
 		BandwidthLimit: "unlimited",
 		Retention:      RetentionConfig{Jobs: 90 * day},
 		Pages:          pagesLocal,
+		Health:         HealthConfig{QueueDepth: 1000},
 	}
 }
 
@@ -211,6 +215,8 @@ func (c *Config) check() error {
 	wrong = append(wrong, c.Hyper2kvm.check()...)
 	wrong = append(wrong, c.Retention.check()...)
 	wrong = append(wrong, c.checkPages()...)
+	wrong = append(wrong, c.Health.check()...)
+	wrong = append(wrong, c.Admin.check()...)
 	if _, err := c.bandwidth(); err != nil {
 		wrong = append(wrong, "bandwidth: "+fault.As(err).Msg)
 	}

@@ -41,6 +41,7 @@ type Daemon struct {
 	log      *slog.Logger
 	engine   *Engine
 	tracing  *telemetry.Tracing
+	admin    *adminDoor // nil: there is none
 	listener net.Listener
 	server   *http.Server
 	stopping context.CancelFunc // tells the doors first
@@ -49,12 +50,16 @@ type Daemon struct {
 
 // New opens the state and the listener. Run must follow, or Close. Kinds:
 // Conflict (the state is in use), Invalid, Unavailable.
-func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
+func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Daemon, err error) {
 	d := &Daemon{cfg: cfg, log: log}
-	var err error
 	if d.tracing, err = telemetry.NewTracing(ctx, os.Getenv, telemetry.TracingOptions{Version: version.String(), Log: log}); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.tracing.Close(ctx))
+		}
+	}()
 	metrics := telemetry.NewMetrics(telemetry.Sources{
 		Jobs: func(ctx context.Context) (map[job.State]int64, error) {
 			counts, _, err := d.engine.store.Backlog(ctx)
@@ -151,6 +156,9 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	}
 	d.server = rest.NewServer(api, d.log)
 	var lc net.ListenConfig
+	if err := d.openAdmin(ctx, metrics.Handler()); err != nil {
+		return err
+	}
 	d.listener, err = lc.Listen(ctx, "tcp", d.cfg.Listen)
 	return fault.Wrap(err, fault.Unavailable, "HX-CONF-010", "the address "+d.cfg.Listen+" cannot be listened on", "stop what uses it, or set listen")
 }
@@ -194,6 +202,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		}
 		return nil
 	})
+	g.Go(d.admin.serve)
 	g.Go(func() error {
 		<-run.Done()
 		d.stopping()
@@ -207,7 +216,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 func (d *Daemon) shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
-	if err := d.server.Shutdown(ctx); err != nil {
+	if err := errors.Join(d.server.Shutdown(ctx), d.admin.close()); err != nil {
 		return fmt.Errorf("stop the server: %w", errors.Join(err, d.server.Close()))
 	}
 	d.streams.Wait(ctx) // Shutdown does not wait for WebSockets
@@ -219,5 +228,5 @@ func (d *Daemon) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	d.stopping()
-	return errors.Join(d.server.Close(), d.engine.Close(ctx), d.tracing.Close(ctx))
+	return errors.Join(d.server.Close(), d.admin.close(), d.engine.Close(ctx), d.tracing.Close(ctx))
 }

@@ -48,8 +48,9 @@ func (p *prometheus) get(path string, query url.Values, out any) error {
 	p.Helper()
 	_, text := p.ask("GET", p.url+path+"?"+query.Encode(), "")
 	var answer struct {
-		Status, Error string
-		Data          json.RawMessage
+		Status string          `json:"status"`
+		Error  string          `json:"error"`
+		Data   json.RawMessage `json:"data"`
 	}
 	if err := json.Unmarshal([]byte(text), &answer); err != nil {
 		return err
@@ -105,9 +106,11 @@ func panels(t *testing.T) map[string][]string {
 	}
 	var board struct {
 		Panels []struct {
-			Title   string
-			Targets []struct{ Expr string }
-		}
+			Title   string `json:"title"`
+			Targets []struct {
+				Expr string `json:"expr"`
+			} `json:"targets"`
+		} `json:"panels"`
 	}
 	if err := json.Unmarshal(text, &board); err != nil {
 		t.Fatal(err)

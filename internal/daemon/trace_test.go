@@ -245,3 +245,38 @@ func TestNoTraceWithoutACollector(t *testing.T) {
 		t.Error(found)
 	}
 }
+
+// TestTraceByEachDoor: the run of a job lies below the call that submitted it,
+// whichever door that took.
+func TestTraceByEachDoor(t *testing.T) {
+	took := collector(t)
+	o := newObserved(t, nil)
+	want := map[string]string{} // the name of the span above the run, by job
+	for i, door := range []struct{ path, body, span string }{
+		{"/jobs/submit", `{"vm_path":"/DC/vm/web-01","format":"raw","output_path":"a"}`, "POST /jobs/submit"},
+		{"/graphql", `{"query":"mutation { submitJob(input: {vmPath: \"/DC/vm/web-01\", format: \"raw\", outputPath: \"b\"}) { id } }"}`, "graphql submit_jobs"},
+		{"/hypervisord.v1.HypervisordService/SubmitJob", `{"vmPath":"/DC/vm/web-01","format":"raw","outputPath":"c"}`, "grpc submit_jobs"},
+	} {
+		if status, text := o.ask("POST", door.path, door.body, "Content-Type", "application/json"); status/100 != 2 {
+			t.Fatal(door.path, status, text)
+		}
+		jobs, err := o.client.Query(t.Context(), client.Query{})
+		if err != nil || len(jobs.Jobs) != i+1 {
+			t.Fatal(door.path, err)
+		}
+		id := jobs.Jobs[0].ID
+		o.end(id, client.Completed)
+		want[id] = door.span
+	}
+	o.stop()
+	o.eventually("the collector has told of the runs", func() bool { return strings.Count(strings.Join(took.with(""), ""), `{"stringValue":"complete"}`) == 3 })
+	byID := map[string]span{}
+	for _, s := range spans(t, took) {
+		byID[s.SpanID] = s
+	}
+	for _, s := range byID {
+		if job, _ := s.at("hypervisord.job.id").(string); s.Name == "run job" && byID[s.ParentSpanID].Name != want[job] {
+			t.Errorf("the run lies below %q, want %q", byID[s.ParentSpanID].Name, want[job])
+		}
+	}
+}

@@ -18,10 +18,9 @@ func TestHostLimit(t *testing.T) {
 		if err := b.store.LimitHosts(b.Context(), "p", 2); err != nil {
 			b.Fatal(err)
 		}
-		var reading, most atomic.Int32
-		yields := 0
+		var reading, most, yields atomic.Int32
 		b.opts.Workers = 4
-		b.opts.Hooks.Yielded = func(job.Job) { yields++ }
+		b.opts.Hooks.Yielded = func(job.Job) { yields.Add(1) }
 		b.runner.run = func(ctx context.Context, t dispatch.Task) (job.Outcome, error) {
 			if err := t.Hosts.Take(ctx, "p", "esx"); err != nil {
 				return job.Outcome{}, fmt.Errorf("take: %w", err)
@@ -50,8 +49,8 @@ func TestHostLimit(t *testing.T) {
 				b.Errorf("%s took %d attempts", id, j.Attempt)
 			}
 		}
-		if most.Load() != 2 || yields != 5 || len(b.runner.runs) != 12 {
-			b.Errorf("%d read at once, %d gave way in %d runs", most.Load(), yields, len(b.runner.runs))
+		if most.Load() != 2 || yields.Load() != 5 || len(b.runner.runs) != 12 {
+			b.Errorf("%d read at once, %d gave way in %d runs", most.Load(), yields.Load(), len(b.runner.runs))
 		}
 	})
 }

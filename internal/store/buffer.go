@@ -65,6 +65,7 @@ func (w *writer) flushJobs() error {
 			return err
 		}
 		w.pending += n
+		w.changed += int64(n)
 		rows, err := s.QueryContext(w.ctx, args...)
 		_, err = scanAll(rows, err, func(rows *sql.Rows) (struct{}, error) {
 			var id string
@@ -90,6 +91,7 @@ func (w *writer) flushRows() error {
 	for len(events) > 0 {
 		n := insertEvents.fit(len(events))
 		w.pending += n
+		w.changed += int64(n)
 		if err := w.exec(insertEvents.texts[n], slices.Concat(events[:n]...)...); err != nil {
 			return err
 		}
@@ -109,6 +111,7 @@ func (w *writer) flush() error {
 	for _, a := range slices.SortedFunc(maps.Keys(months), account.compare) { // in one order: no circle
 		u := months[a]
 		w.pending++
+		w.changed++
 		if err := w.exec(sqlAddUsage, a.tenant, string(a.month), u.completed, u.failed, u.cancelled,
 			u.read, u.transferred, u.stored, u.time); err != nil {
 			return err

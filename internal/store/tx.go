@@ -44,7 +44,9 @@ func (t *tx) execAside(query string, args ...any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return r.RowsAffected()
+	n, err := r.RowsAffected()
+	t.w.changed += n
+	return n, err
 }
 
 // row runs a query for at most one row. found is false without one.

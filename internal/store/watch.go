@@ -17,8 +17,10 @@ type watch struct {
 	last      atomic.Int64 // microseconds of this machine's clock; 0: never
 }
 
-func (w *watch) note(updates int, begun time.Time, err error) {
-	if err == nil && updates > 0 {
+// note takes down a transaction. One that changed no row proves nothing: it may not
+// have touched the disk.
+func (w *watch) note(updates int, changed int64, begun time.Time, err error) {
+	if err == nil && changed > 0 {
 		w.last.Store(time.Now().UnixMicro())
 	}
 	if w.committed != nil && updates > 0 {

@@ -60,7 +60,8 @@ type writer struct {
 	twins    []*writer  // take from the same requests, over connections of their own
 	fatal    chan error // gets the error after which nothing is written any more
 	dead     error
-	pending  int // statements since the last checkpoint
+	pending  int   // statements since the last checkpoint
+	changed  int64 // rows, in the transaction
 	requests chan *request
 	done     chan struct{}
 	mu       sync.RWMutex // guards closed against sends to requests
@@ -210,7 +211,7 @@ func (w *writer) batch(first *request) (ran []*request, again bool, err error) {
 		err = w.apart(ran)
 	}
 	again, err = w.end(err)
-	w.watch.note(len(ran), begun, err)
+	w.watch.note(len(ran), w.changed, begun, err)
 	return ran, again, err
 }
 
@@ -258,7 +259,7 @@ func (w *writer) transact(r *request) (again bool, err error) {
 		err = w.guarded(r)
 	}
 	again, err = w.end(err)
-	w.watch.note(1, begun, err)
+	w.watch.note(1, w.changed, begun, err)
 	return again, err
 }
 
@@ -278,6 +279,7 @@ func (w *writer) limit() (end func()) {
 // begin begins a transaction, over a new connection if the last one is lost.
 func (w *writer) begin() error {
 	w.kept.drop()
+	w.changed = 0
 	err := w.exec(w.d.begin)
 	if w.d.server && isLost(err) {
 		w.drop()
@@ -353,13 +355,13 @@ func (w *writer) guarded(r *request) error {
 	if err := w.exec("SAVEPOINT update_"); err != nil {
 		return err
 	}
-	used := maps.Clone(w.kept.used)
+	used, before := maps.Clone(w.kept.used), w.changed
 	w.call(r)
 	if r.err == nil {
 		r.err = w.flushRows()
 	}
 	if r.err != nil {
-		w.kept = buffer{used: used}
+		w.kept, w.changed = buffer{used: used}, before
 		if isFatal(r.err) || isUndone(r.err) {
 			return r.err
 		}

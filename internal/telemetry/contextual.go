@@ -28,10 +28,10 @@ func (h contextual) Handle(ctx context.Context, r slog.Record) error {
 		return true
 	})
 	r = r.Clone()
-	for i := len(words) - 1; i >= 0; i-- { // the newest word counts
-		if !slices.Contains(said, words[i].Key) {
-			said = append(said, words[i].Key)
-			r.AddAttrs(words[i])
+	for _, w := range slices.Backward(words) { // the newest word counts
+		if !slices.Contains(said, w.Key) {
+			said = append(said, w.Key)
+			r.AddAttrs(w)
 		}
 	}
 	return h.Handler.Handle(ctx, r)

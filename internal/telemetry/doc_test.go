@@ -30,7 +30,7 @@ const metricsDoc = "../../docs/metrics.md"
 // everything is a daemon's registry, with each source that there can be.
 func everything() *Metrics {
 	m := NewMetrics(Sources{
-		Jobs:     func(context.Context) (map[job.State]int64, error) { return nil, nil },
+		Jobs:     func(context.Context) (map[job.State]int64, error) { return map[job.State]int64{}, nil },
 		Workers:  func() (int, int) { return 1, 1 },
 		Nodes:    func(context.Context) ([]node.Node, error) { return nil, nil },
 		Pressure: func(context.Context) (dispatch.Pressure, error) { return dispatch.Pressure{}, nil },
@@ -130,7 +130,7 @@ func TestLint(t *testing.T) {
 		if name := f.GetName(); strings.HasPrefix(name, namespace) && strings.ToLower(f.GetType().String()) != kind(name) {
 			t.Errorf("%s is a %s, documented as a %s", name, f.GetType(), kind(name))
 		}
-		if h := f.GetMetric()[0].GetHistogram(); h != nil && strings.HasPrefix(f.GetName(), namespace) && (h.Schema == nil || len(h.Bucket) == 0) {
+		if h := f.GetMetric()[0].GetHistogram(); h != nil && strings.HasPrefix(f.GetName(), namespace) && (h.Schema == nil || len(h.GetBucket()) == 0) {
 			t.Errorf("%s is not both a native and a classic histogram", f.GetName())
 		}
 	}

@@ -27,7 +27,7 @@ const (
 )
 
 // outcomes are how a run can end.
-var outcomes = []string{string(job.Complete), string(job.Fail), string(job.Retry), string(job.Interrupt), string(job.Settle), "lost"}
+var outcomes = []string{string(job.Complete), string(job.Fail), string(job.Retry), string(job.Interrupt), string(job.Yield), string(job.Settle), "lost"}
 
 // workflowFormat stands for the format of a job that has no one format.
 const workflowFormat = "workflow"

@@ -112,7 +112,7 @@ func NewMetrics(s Sources) *Metrics {
 	for _, p := range []string{copying, verifying} {
 		m.phases.WithLabelValues(p)
 	}
-	m.runs = m.counters("runs_total", "Runs of jobs that ended, by how: complete, fail, retry, interrupt (a shutdown), settle (a cancel), lost (the lease).", "outcome")
+	m.runs = m.counters("runs_total", "Runs of jobs that ended, by how: complete, fail, retry, interrupt (a shutdown), yield (no free slot on its host), settle (a cancel), lost (the lease).", "outcome")
 	for _, o := range outcomes {
 		m.runs.WithLabelValues(o)
 	}

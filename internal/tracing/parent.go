@@ -15,6 +15,9 @@ const field = "traceparent"
 // traceparent: what others take as the parent of their work. Empty outside of a
 // trace.
 func Parent(ctx context.Context) string {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		return ""
+	}
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	return carrier[field]

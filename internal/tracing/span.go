@@ -26,23 +26,21 @@ type Span struct{ span trace.Span }
 
 // Start begins a span below the one of ctx. End must be called.
 func Start(ctx context.Context, name string, attrs ...attribute.KeyValue) (context.Context, Span) {
-	parent := trace.SpanFromContext(ctx)
-	if !parent.IsRecording() {
-		return ctx, Span{}
-	}
-	ctx, s := parent.TracerProvider().Tracer(Scope).Start(ctx, name, trace.WithAttributes(attrs...))
-	return ctx, Span{s}
+	return start(ctx, name, trace.SpanKindInternal, attrs)
 }
 
 // Client is Start for a call of somebody else.
 func Client(ctx context.Context, name string, attrs ...attribute.KeyValue) (context.Context, Span) {
+	return start(ctx, name, trace.SpanKindClient, attrs)
+}
+
+func start(ctx context.Context, name string, kind trace.SpanKind, attrs []attribute.KeyValue) (context.Context, Span) {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.IsRecording() {
 		return ctx, Span{}
 	}
-	ctx, s := parent.TracerProvider().Tracer(Scope).Start(ctx, name,
-		trace.WithAttributes(attrs...), trace.WithSpanKind(trace.SpanKindClient))
-	return ctx, Span{s}
+	ctx, s := parent.TracerProvider().Tracer(Scope).Start(ctx, name, trace.WithAttributes(attrs...), trace.WithSpanKind(kind)) //nolint:spancheck // Span.End
+	return ctx, Span{s}                                                                                                        //nolint:spancheck // the same
 }
 
 // Set adds attributes.

@@ -73,7 +73,7 @@ var rpcs = map[string]rpc{
 	"pause_tenant": {method: "PauseTenant", id: "id"}, "resume_tenant": {method: "ResumeTenant", id: "id"}, "tenant_usage": {method: "GetTenantUsage", id: "id"},
 
 	"stream_events": {why: "StreamJobUpdates follows one job"}, "socket": {why: "it is a WebSocket"},
-	"get_health": {why: "grpc.health.v1"}, "get_readyz": {why: "grpc.health.v1"}, "get_livez": {why: "an answer of the health service says so"},
+	"get_health": {why: "grpc.health.v1"}, "get_readyz": {why: "grpc.health.v1"}, "get_startupz": {why: "grpc.health.v1"}, "get_livez": {why: "an answer of the health service says so"},
 	"openapi": {why: "the reflection service"}, "workflow_schema": {why: "the proto files have the fields of a step"}, "metrics": {why: "Prometheus scrapes by HTTP"},
 }
 

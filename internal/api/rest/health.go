@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
 // HealthCheck looks at one part of the daemon. It should return when ctx is
@@ -19,11 +20,11 @@ import (
 // unhealthy, and is not begun anew until it does.
 type HealthCheck func(ctx context.Context) Check
 
-// Check is what a HealthCheck found. Message may be read by a stranger.
+// Check is what a HealthCheck found.
 type Check struct {
 	Status  Condition `json:"status"`
-	Message string    `json:"message,omitempty"`
-	Latency float64   `json:"latency_ms" doc:"How long the check took; filled in by the door"`
+	Message string    `json:"message,omitempty" doc:"Only who may call the API sees it"`
+	Latency float64   `json:"latency_ms" doc:"How long the check took"` // 0: the door measures it
 }
 
 // Condition of a part or the whole, worst last.
@@ -64,8 +65,8 @@ func (a *API) routeHealth() {
 	schema := a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Health](), true, "")
 	register(a, huma.Operation{
 		OperationID: "get_health", Method: http.MethodGet, Path: "/health", Tags: tagDaemon, Summary: "The state of each part",
-		Description: "For people and monitoring. Let an orchestrator ask /livez and /readyz.",
-		Responses: map[string]*huma.Response{"503": {
+		Description: "For people and monitoring. Let an orchestrator ask /livez and /readyz. Without a credential the messages are left out.",
+		Middlewares: huma.Middlewares{a.peek}, Responses: map[string]*huma.Response{"503": {
 			Description: "Unhealthy", Content: map[string]*huma.MediaType{mediaJSON: {Schema: schema}},
 		}},
 	}, a.getHealth)
@@ -75,10 +76,50 @@ func (a *API) routeHealth() {
 	}, func(context.Context, *struct{}) (*textOutput, error) { return text(http.StatusOK, "ok\n"), nil })
 	register(a, huma.Operation{
 		OperationID: "get_readyz", Method: http.MethodGet, Path: "/readyz", Tags: tagDaemon, Summary: "Whether requests should be sent here",
-		Responses: map[string]*huma.Response{
+		Description: "The database takes changes, no part is unhealthy, and the daemon does not stop.",
+		Middlewares: huma.Middlewares{a.peek}, Responses: map[string]*huma.Response{
 			"200": textResponse("They should", textPlain), "503": textResponse("They should not: the daemon stops, or a part is unhealthy", textPlain),
 		},
 	}, a.getReadyz)
+	register(a, huma.Operation{
+		OperationID: "get_startupz", Method: http.MethodGet, Path: "/startupz", Tags: tagDaemon, Summary: "Whether the start is over",
+		Description: "It is from the first moment on at which no part is unhealthy. What goes wrong later is the matter of /readyz.",
+		Responses: map[string]*huma.Response{
+			"200": textResponse("It is", textPlain), "503": textResponse("It is not", textPlain),
+		},
+	}, a.getStartupz)
+}
+
+// knownKey carries over the one hop to the handler whether the caller may see
+// details.
+type knownKey struct{}
+
+// peek finds out whether somebody asks who may call the API.
+func (a *API) peek(hc huma.Context, next func(huma.Context)) {
+	r, _ := humago.Unwrap(hc)
+	next(huma.WithValue(hc, knownKey{}, a.deps.Gate == nil || a.deps.Gate.Peek(r)))
+}
+
+// told leaves the messages out for a stranger: they name hosts and numbers.
+func told(ctx context.Context, h Health) Health {
+	if known, _ := ctx.Value(knownKey{}).(bool); known {
+		return h
+	}
+	for name, c := range h.Checks {
+		c.Message = ""
+		h.Checks[name] = c
+	}
+	return h
+}
+
+func (a *API) getStartupz(ctx context.Context, _ *struct{}) (*textOutput, error) {
+	if !a.up.Load() {
+		if a.examine(ctx).Status == Unhealthy {
+			return text(http.StatusServiceUnavailable, "starting\n"), nil
+		}
+		a.up.Store(true)
+	}
+	return text(http.StatusOK, "ok\n"), nil
 }
 
 const textPlain = "text/plain; charset=utf-8"
@@ -89,7 +130,7 @@ type healthOutput struct {
 }
 
 func (a *API) getHealth(ctx context.Context, _ *struct{}) (*healthOutput, error) {
-	out := &healthOutput{Status: http.StatusOK, Body: a.examine(ctx)}
+	out := &healthOutput{Status: http.StatusOK, Body: told(ctx, a.examine(ctx))}
 	if out.Body.Status == Unhealthy {
 		out.Status = http.StatusServiceUnavailable
 	}
@@ -119,7 +160,7 @@ func (in *readyInput) Resolve(hc huma.Context) []error {
 }
 
 func (a *API) getReadyz(ctx context.Context, in *readyInput) (*textOutput, error) {
-	health := a.examine(ctx)
+	health := told(ctx, a.examine(ctx))
 	if a.closing() {
 		health.Status = Unhealthy
 		health.Checks["shutdown"] = Check{Status: Unhealthy, Message: "the daemon stops"}
@@ -186,7 +227,9 @@ func newProbes(checks map[string]HealthCheck) []probe {
 func (p probe) run(ctx context.Context) Check {
 	begin := time.Now()
 	c := p.await(ctx)
-	c.Latency = float64(time.Since(begin).Microseconds()) / 1000
+	if c.Latency == 0 {
+		c.Latency = float64(time.Since(begin).Microseconds()) / 1000
+	}
 	return c
 }
 

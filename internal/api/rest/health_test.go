@@ -53,10 +53,43 @@ func TestHealthIsTheWorstCheck(t *testing.T) {
 			if got := w.call("GET", "/readyz", "", "X-API-Key", ""); got.status != c.ready {
 				t.Errorf("/readyz: %+v", got)
 			}
+			if got := w.call("GET", "/startupz", "", "X-API-Key", ""); got.status != c.ready {
+				t.Errorf("/startupz: %+v", got)
+			}
 			if got := w.call("GET", "/livez", "", "X-API-Key", ""); got.status != 200 || got.body != "ok\n" {
 				t.Errorf("/livez: %+v", got)
 			}
 		})
+	}
+}
+
+// Strangers see how each part is, but not what its message tells.
+func TestHealthTellsStrangersLess(t *testing.T) {
+	w := newWorld(t, checks(map[string]rest.Condition{"database": rest.Healthy, "provider": rest.Unhealthy}))
+	for _, path := range []string{"/health", "/readyz?verbose"} {
+		for sent, tells := range map[string]bool{"": false, "wrong": false, key: true} {
+			got := w.call("GET", path, "", "X-API-Key", sent)
+			if got.status != 503 || strings.Contains(got.body, "it is ") != tells || !strings.Contains(got.body, "unhealthy") || !strings.Contains(got.body, "database") {
+				t.Errorf("%s with the key %q: %+v", path, sent, got)
+			}
+		}
+	}
+}
+
+// The start is over once; what happens later is not its matter.
+func TestStartupzLatches(t *testing.T) {
+	condition := rest.Unhealthy
+	w := newWorld(t, func(d *rest.Deps, _ *http.Server) {
+		d.Health = map[string]rest.HealthCheck{"database": func(context.Context) rest.Check { return rest.Check{Status: condition} }}
+	})
+	for _, step := range []struct {
+		is   rest.Condition
+		want int
+	}{{rest.Unhealthy, 503}, {rest.Degraded, 200}, {rest.Unhealthy, 200}} {
+		condition = step.is
+		if got := w.call("GET", "/startupz", ""); got.status != step.want {
+			t.Errorf("%s: %+v", step.is, got)
+		}
 	}
 }
 

@@ -76,7 +76,7 @@ func (a *API) over(rec *recorder, r *http.Request, id string, took time.Duration
 }
 
 // quiet are the routes that machines ask every few seconds.
-var quiet = []string{"/health", "/livez", "/readyz", "/metrics"}
+var quiet = []string{"/health", "/livez", "/readyz", "/startupz", "/metrics"}
 
 // recovered answers a panic with an id that the log explains. An answer that has
 // begun is cut off, so that nobody takes it for whole.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -64,6 +65,7 @@ type API struct {
 	huma    huma.API
 	chain   http.Handler
 	probes  []probe
+	up      atomic.Bool // the start is over
 	started time.Time
 	body    time.Duration // to send the body of a request
 	write   time.Duration // for one write of a stream
