@@ -48,6 +48,17 @@ func configCommand() *cobra.Command {
 	c.PersistentFlags().StringVarP(&path, "config", "c", "", "configuration file (default "+daemon.DefaultConfigPath+" if it exists)")
 	c.AddCommand(
 		&cobra.Command{
+			Use: "schema", Short: "Print the JSON Schema of the configuration", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				all, err := daemon.Schemas()
+				if err != nil {
+					return err
+				}
+				_, err = cmd.OutOrStdout().Write(all["config"])
+				return err
+			},
+		},
+		&cobra.Command{
 			Use: "check", Short: "Check the configuration, and name every wrong key", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				_, err := daemon.Load(path, os.LookupEnv, os.Environ())
