@@ -1,54 +1,112 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/hypersdk/hypersdk/docs/schemas"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/profile"
+	"github.com/hypersdk/hypersdk/internal/schema/check"
 )
 
 func validateCommand(c *ctl) *cobra.Command {
-	var file string
+	var file, kind string
 	cmd := &cobra.Command{
-		Use: "validate --file FILE", Short: "Check a file of jobs, a workflow or a profile, without a daemon", Args: cobra.NoArgs,
-		Long: `Validate reads the file as the daemon does and says everything that is wrong with
-it, with its line. A file with defaults or extends is a profile. What only the
-daemon knows (its providers, its directories, its object store, the profile that
-another one extends) is not checked.`,
-		Example: "  hyperctl validate -f workflow.yaml\n  hyperctl validate -f prod-backup.yaml",
+		Use: "validate --file FILE", Short: "Check a file of jobs, a workflow, a profile or a configuration, without a daemon", Args: cobra.NoArgs,
+		Long: `Validate holds the file against its JSON Schema and reads it as the daemon does, and
+says everything that is wrong with it, with its line and column. What kind of
+file it is shows in its keys, or is said by --kind. What only the daemon knows
+(its providers, its directories, its object store, the profile that another one
+extends) is not checked; hypervisord config check checks a configuration with
+what its keys mean for each other.`,
+		Example: "  hyperctl validate -f workflow.yaml\n  hyperctl validate -f prod-backup.yaml\n  hyperctl validate -f /etc/hypersdk/config.yaml --kind config",
 		RunE: func(*cobra.Command, []string) error {
 			text, err := c.readFile(file)
 			if err != nil {
 				return err
 			}
-			if isProfile(text) {
+			switch cmp.Or(kind, kindOf(text)) {
+			case "profile":
 				return c.validateProfile(text)
+			case "config":
+				return c.validateConfig(text)
+			case "job", "workflow", "":
+				return c.validateJobs(text)
 			}
-			return c.validateJobs(text)
+			return fault.Newf(fault.Invalid, "HX-CTL-010", "one of: "+strings.Join(schemas.Kinds(), ", "), "there is no kind of file %.50q", kind)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "JSON or YAML file; - for standard input")
+	cmd.Flags().StringVar(&kind, "kind", "", "config, job, profile or workflow; found out unless told")
 	_ = cmd.MarkFlagRequired("file")
+	_ = cmd.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(schemas.Kinds(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-// isProfile tells a profile by the keys that only profiles have.
-func isProfile(text []byte) bool {
-	var keys struct {
-		Defaults *yaml.Node `yaml:"defaults"`
-		Extends  *yaml.Node `yaml:"extends"`
+// kindOf tells a profile and a configuration by keys that nothing else has.
+func kindOf(text []byte) string {
+	var root yaml.Node
+	if yaml.Load(text, &root) != nil || len(root.Content) == 0 || root.Content[0].Kind != yaml.MappingNode {
+		return ""
 	}
-	return yaml.Load(text, &keys) == nil && (keys.Defaults != nil || keys.Extends != nil)
+	for i := 0; i < len(root.Content[0].Content); i += 2 {
+		switch root.Content[0].Content[i].Value {
+		case "defaults", "extends":
+			return "profile"
+		case "listen", "state_dir", "store", "output", "vsphere", "auth", "log", "queue":
+			return "config"
+		}
+	}
+	return ""
+}
+
+// matches holds a text against the schema of its kind.
+func matches(kind string, text []byte) error {
+	schema, _ := schemas.Of(kind)
+	problems, err := check.Document(schema, text)
+	if err != nil || len(problems) == 0 {
+		return err
+	}
+	all := make([]string, len(problems))
+	for i, p := range problems {
+		all[i] = p.String()
+	}
+	return fault.New(fault.Invalid, "HX-CTL-011", "this is no valid "+kind+" file: "+strings.Join(all, "; "), "correct it; GET /schemas/"+kind+".json has its form")
+}
+
+// matchesJob holds a file of one job against the schema; one of many is a list of
+// such.
+func (c *ctl) matchesJob(text []byte) error {
+	var one struct {
+		VMPath *yaml.Node `yaml:"vm_path"`
+	}
+	if yaml.Load(text, &one) != nil || one.VMPath == nil {
+		return nil
+	}
+	return matches("job", text)
+}
+
+func (c *ctl) validateConfig(text []byte) error {
+	if err := matches("config", text); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(c.out, "valid: a configuration")
+	return err
 }
 
 func (c *ctl) validateProfile(text []byte) error {
 	p, err := profile.Parse("profile", text, "application/yaml") // JSON is YAML
 	if err != nil {
+		return err
+	}
+	if err := matches("profile", text); err != nil {
 		return err
 	}
 	above := ""
@@ -74,8 +132,14 @@ func (c *ctl) validateJobs(text []byte) error {
 		}
 	}
 	if len(specs) == 1 && specs[0].IsWorkflow() {
+		if err := matches("workflow", text); err != nil {
+			return err
+		}
 		_, err = fmt.Fprintf(c.out, "valid: a workflow of %d steps\n", len(specs[0].Plan().Steps))
 	} else {
+		if err := c.matchesJob(text); err != nil {
+			return err
+		}
 		_, err = fmt.Fprintf(c.out, "valid: %d jobs\n", len(specs))
 	}
 	return err

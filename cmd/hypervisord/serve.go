@@ -2,6 +2,9 @@ package main
 
 import (
 	"os"
+	"os/signal"
+	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +22,11 @@ start from their last checkpoint.
 
 The configuration is a YAML file; every key can be overridden by the environment
 (HYPERVISORD_SECTION__KEY), and GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD and
-GOVC_INSECURE fill what the vsphere section leaves empty.`,
+GOVC_INSECURE fill what the vsphere section leaves empty.
+
+SIGHUP makes it read the configuration again and take over `+strings.Join(daemon.LiveKeys(), ", ")+`.
+Of other keys that changed it says in the log that they take effect at the next
+start. A file that is wrong changes nothing.`,
 		Example: "  hypervisord serve --config /etc/hypersdk/config.yaml\n  HYPERVISORD_STATE_DIR=/tmp/hx hypervisord serve",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -27,7 +34,7 @@ GOVC_INSECURE fill what the vsphere section leaves empty.`,
 			if err != nil {
 				return err
 			}
-			log, err := telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Log.Level, cfg.Log.Format)
+			log, level, err := telemetry.NewLeveledLogger(cmd.ErrOrStderr(), cfg.Log.Level, cfg.Log.Format)
 			if err != nil {
 				return err
 			}
@@ -35,6 +42,10 @@ GOVC_INSECURE fill what the vsphere section leaves empty.`,
 			if err != nil {
 				return err
 			}
+			reload := make(chan os.Signal, 1)
+			signal.Notify(reload, syscall.SIGHUP)
+			defer signal.Stop(reload)
+			d.OnReload(reload, level, func() (daemon.Config, error) { return daemon.Load(path, os.LookupEnv, os.Environ()) })
 			return d.Run(cmd.Context())
 		},
 	}
@@ -47,6 +58,17 @@ func configCommand() *cobra.Command {
 	c := &cobra.Command{Use: "config", Short: "Look at the configuration"}
 	c.PersistentFlags().StringVarP(&path, "config", "c", "", "configuration file (default "+daemon.DefaultConfigPath+" if it exists)")
 	c.AddCommand(
+		&cobra.Command{
+			Use: "schema", Short: "Print the JSON Schema of the configuration", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				all, err := daemon.Schemas()
+				if err != nil {
+					return err
+				}
+				_, err = cmd.OutOrStdout().Write(all["config"])
+				return err
+			},
+		},
 		&cobra.Command{
 			Use: "check", Short: "Check the configuration, and name every wrong key", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {

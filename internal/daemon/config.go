@@ -190,7 +190,7 @@ func yamlReason(err error) string {
 	}
 	out := make([]string, len(found))
 	for i, e := range found {
-		out[i] = fmt.Sprintf("line %d: %s", e.Mark.Line, quoted.ReplaceAllString(e.Message, "a value"))
+		out[i] = fmt.Sprintf("line %d, column %d: %s", e.Mark.Line, e.Mark.Column, quoted.ReplaceAllString(e.Message, "a value"))
 	}
 	return strings.Join(out, "; ")
 }

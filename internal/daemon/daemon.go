@@ -46,6 +46,7 @@ type Daemon struct {
 	server   *http.Server
 	stopping context.CancelFunc // tells the doors first
 	streams  *stream.Hall
+	reload   reload
 }
 
 // New opens the state and the listener. Run must follow, or Close. Kinds:
@@ -101,6 +102,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Daemon, err erro
 		return nil, err
 	}
 	metrics.Bandwidth(d.engine.limits)
+	d.reload.count = metrics.Reloaded
 	d.checkProfiles(ctx)
 	if err := d.open(ctx, metrics); err != nil {
 		return nil, errors.Join(err, d.engine.Close(ctx))
@@ -196,6 +198,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.log.Info("ready", "url", d.URL(), "version", version.String(), "state_dir", d.cfg.StateDir, "store", d.cfg.Store, "workers", d.cfg.Workers)
 	g, run := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.engine.Run(run) })
+	g.Go(func() error { return d.reloads(run) })
 	g.Go(func() error {
 		if err := d.server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)

@@ -79,6 +79,7 @@ type Engine struct {
 	objects    *s3.Store // nil: none
 	key        ed25519.PrivateKey
 	limits     *limit.Tree
+	profiles   *profile.Dirs
 	log        *slog.Logger
 }
 
@@ -111,7 +112,7 @@ func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{store: st, providers: c.Providers, objects: c.Steps.S3, key: key, limits: limit.NewTree(c.Bandwidth), log: c.Log}
+	e := &Engine{store: st, providers: c.Providers, objects: c.Steps.S3, key: key, limits: limit.NewTree(c.Bandwidth), profiles: profile.NewDirs(c.Profiles...), log: c.Log}
 	export := &step.Export{
 		Providers: c.Providers, Outputs: outputs(c.Roots), Key: key,
 		Tool: "hypervisord " + version.String(), Log: c.Log,
@@ -124,7 +125,7 @@ func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
 	})
 	e.autoscaler = c.Scale.autoscaler(e.dispatcher, st)
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
-	e.Service = service.New(telemetry.Store(st), service.Deps{Validator: runner, Feed: st, Pool: e.dispatcher, Nodes: st, Files: profile.NewDirs(c.Profiles...), Hooks: c.Service})
+	e.Service = service.New(telemetry.Store(st), service.Deps{Validator: runner, Feed: st, Pool: e.dispatcher, Nodes: st, Files: e.profiles, Hooks: c.Service})
 	e.retention = service.NewRetention(st, &remover{outputs: c.Roots, node: id}, c.Retention, c.Retained, nil, c.Log)
 	e.scheduler = service.NewScheduler(e.Service, st, c.Log)
 	e.node, err = e.member(id, beat, c.Log)

@@ -11,8 +11,10 @@ import (
 
 // checkProfiles tells the log at the start which files are no profiles. They do
 // not keep the daemon from starting: only jobs that name one are refused.
-func (d *Daemon) checkProfiles(ctx context.Context) {
-	set, err := profile.NewDirs(d.cfg.ProfilesDir).Load()
+func (d *Daemon) checkProfiles(ctx context.Context) { d.checkProfilesIn(ctx, d.cfg.ProfilesDir) }
+
+func (d *Daemon) checkProfilesIn(ctx context.Context, dir string) {
+	set, err := profile.NewDirs(dir).Load()
 	if err != nil {
 		d.log.ErrorContext(ctx, "the profiles cannot be read", "error", fault.Detail(err))
 		return

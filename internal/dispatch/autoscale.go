@@ -83,7 +83,8 @@ func (a *Autoscaler) look(ctx context.Context) {
 	default:
 		l.Idle = now.Sub(a.spare)
 	}
-	s := a.o.Bounds.Scale(l)
+	bounds, _ := a.d.Scaling()
+	s := bounds.Scale(l)
 	a.d.resize(s)
 	if s.Size != size {
 		a.spare = time.Time{}
@@ -105,6 +106,15 @@ func (d *Dispatcher) resize(s admission.Scaling) {
 	if grown {
 		d.wakeUp()
 	}
+}
+
+// SetBounds changes between what the pool scales; Min and Max alike are its size.
+func (d *Dispatcher) SetBounds(b admission.Bounds) {
+	d.mu.Lock()
+	s := d.scaling
+	d.bounds, s.Size = b, b.Clamp(s.Size)
+	d.mu.Unlock()
+	d.resize(s)
 }
 
 // Scaling tells between what the pool scales, and why it has the size that it has.

@@ -95,12 +95,17 @@ func orBody(where string) string {
 	return where
 }
 
+// KeyOf is the key that a document has for a field.
+func KeyOf(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
+}
+
 // fieldNames maps the json names of a struct to its fields.
 func fieldNames(t reflect.Type) map[string]int {
 	names := make(map[string]int, t.NumField())
 	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		names[name] = i
+		names[KeyOf(t.Field(i))] = i
 	}
 	return names
 }

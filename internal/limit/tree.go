@@ -50,6 +50,9 @@ func NewTree(global Plan) *Tree {
 	return t
 }
 
+// SetGlobal changes the global plan.
+func (t *Tree) SetGlobal(p Plan) { t.global.set(p) }
+
 // Rate returns the global rate that holds now.
 func (t *Tree) Rate() Rate {
 	r, _ := t.global.look()

@@ -40,6 +40,13 @@ type cached struct {
 // NewDirs makes a reader of directories. One that does not exist is empty.
 func NewDirs(paths ...string) *Dirs { return &Dirs{paths: paths, cache: map[string]cached{}} }
 
+// SetPaths makes it read other directories from now on.
+func (d *Dirs) SetPaths(paths ...string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.paths = paths
+}
+
 // Load returns the profiles as they are. A file that is no profile is there with
 // its Problem. Kind Unavailable: a directory cannot be read.
 func (d *Dirs) Load() (Set, error) {

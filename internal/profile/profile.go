@@ -157,3 +157,6 @@ func judge(id string, s job.Spec) error {
 	}
 	return nil
 }
+
+// Document is the type that a profile's file is decoded into.
+func Document() reflect.Type { return reflect.TypeFor[document]() }

@@ -31,18 +31,24 @@ const (
 // defence an attribute with the name of a secret is redacted, and so are the
 // credentials in a URL and all HTTP headers.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
-	var l slog.Level
+	log, _, err := NewLeveledLogger(w, level, format)
+	return log, err
+}
+
+// NewLeveledLogger is NewLogger with a level that may change.
+func NewLeveledLogger(w io.Writer, level, format string) (*slog.Logger, *slog.LevelVar, error) {
+	l := &slog.LevelVar{}
 	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fault.Wrap(err, fault.Invalid, "HX-LOG-001", fmt.Sprintf("%.50q is no log level", level), "one of debug, info, warn, error")
+		return nil, nil, fault.Wrap(err, fault.Invalid, "HX-LOG-001", fmt.Sprintf("%.50q is no log level", level), "one of debug, info, warn, error")
 	}
 	o := &slog.HandlerOptions{Level: l, ReplaceAttr: clean}
 	switch format {
 	case "json":
-		return slog.New(contextual{Handler: slog.NewJSONHandler(w, o)}), nil
+		return slog.New(contextual{Handler: slog.NewJSONHandler(w, o)}), l, nil
 	case "text":
-		return slog.New(contextual{Handler: slog.NewTextHandler(w, o)}), nil
+		return slog.New(contextual{Handler: slog.NewTextHandler(w, o)}), l, nil
 	}
-	return nil, fault.Newf(fault.Invalid, "HX-LOG-002", "one of json, text", "%.50q is no log format", format)
+	return nil, nil, fault.Newf(fault.Invalid, "HX-LOG-002", "one of json, text", "%.50q is no log format", format)
 }
 
 const redacted = "[redacted]"

@@ -65,6 +65,7 @@ type Metrics struct {
 
 	scheduleRuns *prometheus.CounterVec
 	scaled       *prometheus.CounterVec
+	reloads      *prometheus.CounterVec
 	retained     retained
 
 	sourceRetries *prometheus.CounterVec
@@ -123,6 +124,7 @@ func NewMetrics(s Sources) *Metrics {
 		m.scheduleRuns.WithLabelValues(o)
 	}
 
+	m.reloads = m.counters("config_reloads_total", "Times that the configuration was read again.", "outcome")
 	m.scaled = m.counters("autoscale_decisions_total", "Changes of the number of workers.", "direction", "reason")
 
 	m.retained = m.retention()

@@ -28,6 +28,9 @@ func (w *workers) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(workersDesired, prometheus.GaugeValue, float64(size))
 }
 
+// Reloaded counts one reload of the configuration.
+func (m *Metrics) Reloaded(outcome string) { m.reloads.WithLabelValues(outcome).Inc() }
+
 // Scaled counts one change of the number of workers. reason is one of those of
 // package admission.
 func (m *Metrics) Scaled(from, to int, reason string) {

@@ -103,9 +103,7 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeSchedules()
 	a.routeRetention()
 	a.routeHealth()
-	if err := a.routeSchemas(); err != nil {
-		return nil, err
-	}
+	a.routeSchemas()
 	if err := a.routeDocument(); err != nil {
 		return nil, err
 	}
