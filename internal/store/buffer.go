@@ -60,7 +60,7 @@ func (w *writer) flushJobs() error {
 			args = append(args, j.row...)
 		}
 		jobs = jobs[n:]
-		s, err := w.stmt(insertJobs.texts[n]) //nolint:sqlclosecheck // the writer keeps it
+		s, err := w.stmt(insertJobs.text(w.d, n)) //nolint:sqlclosecheck // the writer keeps it
 		if err != nil {
 			return err
 		}
@@ -92,7 +92,7 @@ func (w *writer) flushRows() error {
 		n := insertEvents.fit(len(events))
 		w.pending += n
 		w.changed += int64(n)
-		if err := w.exec(insertEvents.texts[n], slices.Concat(events[:n]...)...); err != nil {
+		if err := w.exec(insertEvents.text(w.d, n), slices.Concat(events[:n]...)...); err != nil {
 			return err
 		}
 		events = events[n:]
@@ -127,14 +127,21 @@ func (a account) compare(b account) int {
 // many is an INSERT of several rows. There are texts for few numbers of rows only,
 // so that the number of prepared statements stays small.
 type many struct {
-	texts map[int]string
+	texts map[int]string // by the number of rows
+	plain map[int]string // the same with ? for $N: SQLite looks for the name of each
+}
+
+func (m many) text(d dialect, rows int) string {
+	if d.server {
+		return m.texts[rows]
+	}
+	return m.plain[rows]
 }
 
 func newMany(head string, width int, tail string) many {
-	m := many{texts: make(map[int]string)}
+	m := many{texts: make(map[int]string), plain: make(map[int]string)}
 	for _, rows := range []int{1, 4, 16, 64} {
 		var t strings.Builder
-		t.WriteString(head)
 		for i := range rows * width {
 			switch {
 			case i == 0:
@@ -146,7 +153,9 @@ func newMany(head string, width int, tail string) many {
 			}
 			t.WriteString("$" + strconv.Itoa(i+1))
 		}
-		m.texts[rows] = t.String() + ")" + tail
+		m.texts[rows] = head + t.String() + ")" + tail
+		row := "(?" + strings.Repeat(", ?", width-1) + ")"
+		m.plain[rows] = head + row + strings.Repeat(", "+row, rows-1) + tail
 	}
 	return m
 }
