@@ -35,7 +35,8 @@ type Config struct {
 	Store             Database        `yaml:"store"`
 	StorePasswordFile string          `yaml:"store_password_file"` // else PGPASSWORD or PGPASSFILE
 	Output            OutputConfig    `yaml:"output"`
-	Workers           int             `yaml:"workers"` // jobs that run at once
+	Workers           int             `yaml:"workers"`     // jobs that run at once
+	MaxCrashes        int             `yaml:"max_crashes"` // workers that a job may lose without coming further
 	Queue             QueueConfig     `yaml:"queue"`
 	Log               LogConfig       `yaml:"log"`
 	Auth              AuthConfig      `yaml:"auth"`
@@ -116,12 +117,13 @@ type VSphereConfig struct {
 // DefaultConfig is what holds without a file.
 func DefaultConfig() Config {
 	return Config{
-		Listen:   "127.0.0.1:8080",
-		StateDir: "/var/lib/hypersdk",
-		Workers:  max(2, runtime.GOMAXPROCS(0)),
-		Queue:    defaultQueue(),
-		Log:      LogConfig{Level: "info", Format: "json"},
-		VSphere:  VSphereConfig{MaxExportsPerHost: 4},
+		Listen:     "127.0.0.1:8080",
+		StateDir:   "/var/lib/hypersdk",
+		Workers:    max(2, runtime.GOMAXPROCS(0)),
+		MaxCrashes: 10,
+		Queue:      defaultQueue(),
+		Log:        LogConfig{Level: "info", Format: "json"},
+		VSphere:    VSphereConfig{MaxExportsPerHost: 4},
 
 		ProfilesDir:    profile.DefaultDir,
 		BandwidthLimit: "unlimited",
@@ -243,6 +245,9 @@ func (c *Config) checkWorkers() (wrong []string) {
 	}
 	if scales := c.MinWorkers != 0 || c.MaxWorkers != 0; scales && (c.MinWorkers < 1 || c.MinWorkers > c.MaxWorkers || c.MaxWorkers > 256) {
 		wrong = append(wrong, "min_workers, max_workers: 1 to 256, both or none, the first not above the second")
+	}
+	if c.MaxCrashes < 1 {
+		wrong = append(wrong, "max_crashes: at least 1")
 	}
 	if c.VSphere.MaxExportsPerHost < 0 {
 		wrong = append(wrong, "vsphere.max_exports_per_host: 0 (no bound) or more")

@@ -89,7 +89,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Daemon, err erro
 		return nil, err
 	}
 	d.engine, err = NewEngine(ctx, EngineConfig{
-		StateDir: cfg.StateDir, Postgres: postgres, Roots: cfg.Output.Roots, Workers: cfg.Workers, Providers: providers, Log: log,
+		StateDir: cfg.StateDir, Postgres: postgres, Roots: cfg.Output.Roots, Workers: cfg.Workers, MaxCrashes: cfg.MaxCrashes, Providers: providers, Log: log,
 		Profiles: []string{cfg.ProfilesDir}, Bandwidth: bandwidth,
 		Service: metrics.Service(), Dispatch: d.tracing.Dispatch(metrics.Dispatch()), Committed: metrics.Committed, Wrap: metrics.Runner,
 		Scale: cfg.scale(metrics.Scaled), Retention: cfg.Retention.policy(), Retained: metrics.Retention(),

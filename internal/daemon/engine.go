@@ -42,6 +42,7 @@ type EngineConfig struct {
 	KeyFile    string   // signs the receipts, made if it is missing; empty: signing.key in StateDir
 	Roots      []string // directories below which outputs may lie
 	Workers    int
+	MaxCrashes int                          // 0: the dispatcher's default
 	Scale      Scale                        // zero: Workers is all there is
 	Postgres   store.PostgresOptions        // zero value: SQLite in StateDir
 	Providers  map[string]provider.Provider // the engine closes them
@@ -121,7 +122,7 @@ func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
 	runner := c.steps(export)
 	lease, beat := rhythm(!c.Postgres.URL.Empty())
 	e.dispatcher = dispatch.New(st, st, runner, dispatch.Options{
-		Node: id, Workers: c.Workers, Lease: lease, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
+		Node: id, Workers: c.Workers, MaxCrashes: c.MaxCrashes, Lease: lease, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
 	})
 	e.autoscaler = c.Scale.autoscaler(e.dispatcher, st)
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)

@@ -497,6 +497,34 @@ func TestCrash(t *testing.T) {
 	})
 }
 
+// TestAJobThatKillsItsWorkersEnds: its next run only cleans up.
+func TestAJobThatKillsItsWorkersEnds(t *testing.T) {
+	for _, crashes := range []int{2, 3, 6} {
+		inBench(t, func(b *bench) {
+			b.opts.MaxCrashes = 3
+			b.runner.run = func(context.Context, dispatch.Task) (job.Outcome, error) { return job.Outcome{}, nil }
+			id := b.submit()
+			for range crashes {
+				if _, err := b.store.Claim(b.Context(), "a", 15*time.Second, 1); err != nil {
+					b.Fatal(err)
+				}
+				if n, err := b.store.TakeBack(b.Context(), "a"); n != 1 || err != nil {
+					b.Fatalf("took back %d, %v", n, err)
+				}
+			}
+			_, stop := b.begin()
+			defer stop()
+			if crashes < 3 {
+				b.want(id, job.Completed)
+				return
+			}
+			if j := b.want(id, job.Failed); j.Error.Code != "HX-RUN-012" || len(b.runner.runs) != 0 || len(b.runner.cleanups) != map[int]int{3: 1, 6: 0}[crashes] {
+				b.Errorf("got %+v, %d runs, %d clean-ups", j.Error, len(b.runner.runs), len(b.runner.cleanups))
+			}
+		})
+	}
+}
+
 // TestEndIsStoredAgain: the end of a run survives a store that fails for a while.
 func TestEndIsStoredAgain(t *testing.T) {
 	inBench(t, func(b *bench) {

@@ -18,6 +18,7 @@ type Options struct {
 	Heartbeat      time.Duration    // how often progress is stored at most; 1 s
 	Poll           time.Duration    // how often to look for work without being woken; 1 s
 	CleanupTimeout time.Duration    // one try to clean up; 2 min
+	MaxCrashes     int              // workers that a job may lose without coming further; 10
 	RetryBase      time.Duration    // pause before the second attempt, doubled for each further one; 5 s
 	RetryMax       time.Duration    // the longest pause; 5 min
 	Now            func() time.Time // time.Now
@@ -51,6 +52,7 @@ func (o Options) withDefaults() Options {
 	o.Heartbeat = cmp.Or(o.Heartbeat, time.Second)
 	o.Poll = cmp.Or(o.Poll, time.Second)
 	o.CleanupTimeout = cmp.Or(o.CleanupTimeout, 2*time.Minute)
+	o.MaxCrashes = cmp.Or(o.MaxCrashes, 10)
 	o.RetryBase = cmp.Or(o.RetryBase, 5*time.Second)
 	o.RetryMax = cmp.Or(o.RetryMax, 5*time.Minute)
 	if o.Now == nil {

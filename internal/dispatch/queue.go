@@ -13,6 +13,9 @@ import (
 type Lease struct {
 	Job   job.Job
 	Token []byte // saved by an earlier run, or nil
+	// Crashes is how often in a row the job's worker was lost (its process died, or
+	// the lease ran out) without the job having come further.
+	Crashes int
 }
 
 // Queue is the part of the store that the dispatcher works on. Every write that

@@ -61,9 +61,12 @@ func (r *run) do() {
 	r.noteTrace()
 	var c job.Change
 	var ok bool
-	if r.cleanupOnly {
+	switch {
+	case r.cleanupOnly:
 		c, ok = r.settleCancelled()
-	} else {
+	case r.lease.Crashes >= r.d.o.MaxCrashes:
+		c, ok = r.giveUp()
+	default:
 		o, err := r.work()
 		c, ok = r.decide(o, err)
 	}
@@ -169,6 +172,18 @@ func (r *run) decide(o job.Outcome, err error) (c job.Change, ok bool) {
 		return job.YieldBy(node, fault.As(err).Msg), true
 	case fault.KindOf(err).Retryable() && !isFinal(err) && j.Attempt < j.MaxAttempts:
 		return job.RetryAt(node, err, r.d.o.Now().Add(r.d.o.pause(j.Attempt))), true
+	}
+	return r.fail(err)
+}
+
+// giveUp fails a job whose workers die. If the clean-up seems to be what they die
+// of, it is left to the Janitor.
+func (r *run) giveUp() (c job.Change, ok bool) {
+	n := r.lease.Crashes
+	err := fault.Newf(fault.Internal, "HX-RUN-012", "see the log of the daemon for how it ended, then retry the job",
+		"the daemon that ran the job was lost %d times in a row, and the job came no further", n)
+	if n >= 2*r.d.o.MaxCrashes {
+		return job.FailWith(r.d.o.Node, err), true
 	}
 	return r.fail(err)
 }

@@ -84,7 +84,7 @@ var rules = [...]rule{
 	{Running, Complete, Completed, "The output is published and proven."},
 	{Running, Fail, Failed, "An error that no retry cures, or the last attempt; side effects are gone."},
 	{Running, Retry, Pending, "A transient error: again after a pause, from the checkpoint."},
-	{Running, Interrupt, Pending, "Shutdown or lost lease: no failure, the attempt does not count, the checkpoint stays."},
+	{Running, Interrupt, Pending, "Shutdown or lost lease: no failure, the attempt does not count, the checkpoint stays. After `max_crashes` lost leases without progress the next run fails."},
 	{Running, Yield, Pending, "Its host serves as many exports as it may: no failure, the attempt does not count, it starts when a slot is free."},
 	{Running, Cancel, Cancelling, "The run is told to stop and cleans up."},
 	{Cancelling, Claim, Cancelling, "The run is gone (crash, shutdown): another worker takes over the clean-up."},

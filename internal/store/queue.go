@@ -74,7 +74,7 @@ func (s *Store) ClaimCleanup(ctx context.Context, node string, lease time.Durati
 // lend gives a job to a node.
 func (s *Store) lend(t *tx, r row, node string, lease time.Duration) (dispatch.Lease, error) {
 	j, _, err := t.apply(r, job.ClaimBy(node), t.lease()+lease.Microseconds())
-	return dispatch.Lease{Job: j, Token: r.token}, err
+	return dispatch.Lease{Job: j, Token: r.token, Crashes: r.crashes}, err
 }
 
 // question is a query that finds nothing when there is nothing to do. It is
@@ -194,6 +194,9 @@ func (s *Store) release(ctx context.Context, reason string, q question, pick fun
 					return err
 				}
 				if _, _, err := t.apply(r, job.InterruptBy(r.Node, reason), 0); err != nil {
+					return err
+				}
+				if err := t.crashed(id); err != nil {
 					return err
 				}
 			}

@@ -16,7 +16,7 @@ import (
 const (
 	jobColumns = `seq, id, tenant, state, priority, delayed, ready_at, attempt, max_attempts, epoch, node, cancel_reason, not_before,
 		submitted_at, started_at, finished_at, spec, failure, progress, artifacts, lease_until, artifacts_removed_at, host`
-	wholeColumns = jobColumns + `, receipt, token, host_step, trace, run_trace`
+	wholeColumns = jobColumns + `, receipt, token, host_step, trace, run_trace, crashes`
 )
 
 // What the column delayed holds: a pending job is ready only with 0.
@@ -31,6 +31,7 @@ type row struct {
 	job.Job
 	leaseUntil sql.NullInt64
 	token      []byte
+	crashes    int    // workers lost in a row that had the job, without progress
 	hostStep   string // which step reads from Host
 
 	class, delayed                          int
@@ -49,7 +50,7 @@ func (r *row) list() []any {
 }
 
 func (r *row) whole() []any {
-	return append(r.list(), &r.receipt, &r.token, &r.hostStep, &r.Trace, &r.RunTrace)
+	return append(r.list(), &r.receipt, &r.token, &r.hostStep, &r.Trace, &r.RunTrace, &r.crashes)
 }
 
 // decode fills the job from what was scanned.

@@ -242,7 +242,7 @@ func (t *tx) save(r *row, before job.Job, c job.Change, leaseUntil int64) error 
 		return err
 	}
 	if before.State.Final() && !r.State.Final() {
-		if err := t.restartSteps(r.ID); err != nil {
+		if err := errors.Join(t.restartSteps(r.ID), t.forgive(r.ID)); err != nil {
 			return err
 		}
 	}

@@ -78,6 +78,7 @@ func Run(t *testing.T, open Open) {
 		{"a delayed job waits for its time", testDelayed},
 		{"a job is claimed once", testClaimOnce},
 		{"a stale lease writes nothing", testFence},
+		{"crashes without progress are counted", testCrashes},
 		{"a renewal carries progress and brings the cancel", testRenew},
 		{"an interruption spends no attempt", testInterrupt},
 		{"a node takes back what it had", testTakeBack},
