@@ -126,7 +126,7 @@ func (t *Transport) body(res *http.Response, pointer ...string) error {
 	_ = res.Body.Close()
 	if err != nil { // the connection broke: whoever reads the body is told
 		res.Body = io.NopCloser(io.MultiReader(bytes.NewReader(text), broken{err}))
-		return nil
+		return nil //nolint:nilerr // the body holds the error
 	}
 	res.Body = io.NopCloser(bytes.NewReader(text))
 	if err := t.Document.Validate(text, pointer...); err != nil {

@@ -49,7 +49,7 @@ func (l *limits) MutateOperationParameters(ctx context.Context, p *graphql.RawPa
 	}
 	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: p.Query}, maxTokens)
 	if err != nil {
-		return nil // the executor says it
+		return nil //nolint:nilerr // the executor says it
 	}
 	for _, op := range doc.Operations {
 		w := walker{doc: doc, fields: maxFields}

@@ -34,6 +34,8 @@ func bind(in map[string]any, to any) error {
 }
 
 // refusedJobs is the refusal of all jobs of a submit, each with its own reason.
+//
+//nolint:errname // it is what a field was refused for
 type refusedJobs struct {
 	error
 	all []service.Refusal

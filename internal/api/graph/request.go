@@ -57,6 +57,8 @@ func callOf(ctx context.Context) *call {
 }
 
 // overLimit is a root field that was refused by the rate limit.
+//
+//nolint:errname // it is what a field was refused for
 type overLimit struct {
 	error
 	after int // seconds

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/hypersdk/hypersdk/internal/api/stream"
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -280,7 +279,7 @@ func (c *connection) operate(ctx context.Context, id string, params *graphql.Raw
 	answers := g.run(ctx, op)
 	for response := range answers {
 		if response.Data == nil && len(response.Errors) > 0 { // nothing was executed, or the stream failed
-			c.send(ctx, answerMessage{ID: id, Type: msgError, Payload: gqlerror.List(response.Errors)})
+			c.send(ctx, answerMessage{ID: id, Type: msgError, Payload: response.Errors})
 			c.stop(id)
 			for range answers { // until it is closed
 			}

@@ -136,7 +136,7 @@ func (e Explanation) JobID() string { return e.Job.ID }
 // Status of the job.
 func (e Explanation) Status() job.State { return e.Job.State }
 
-// Reason is one of job.Wait…
+// Reason is one of the reasons of package job.
 func (e Explanation) Reason() *string { return some(e.Verdict.Reason) }
 
 // NextClaim tells whether nothing need be done.

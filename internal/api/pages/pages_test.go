@@ -89,7 +89,7 @@ func TestPolicy(t *testing.T) {
 	}
 	res, packed := get(t, h, "/docs/explorer", true)
 	csp := res.Header.Get("Content-Security-Policy")
-	for _, directive := range strings.Split(csp, ";") {
+	for directive := range strings.SplitSeq(csp, ";") {
 		name, value, _ := strings.Cut(strings.TrimSpace(directive), " ")
 		want := map[string]string{
 			"default-src": "'none'", "script-src": "'self'", "style-src": "'self' 'unsafe-inline'", "img-src": "'self' data:", "font-src": "'self' data:",

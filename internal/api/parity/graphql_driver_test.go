@@ -190,9 +190,7 @@ func (*graphqlDriver) variables(c call) (op string, vars map[string]any) {
 	default:
 		vars["input"] = in
 		maps.Copy(vars, in)
-		for name, v := range c.query {
-			vars[name] = v
-		}
+		maps.Copy(vars, c.query)
 	}
 	if c.text != "" {
 		vars["text"] = c.text
@@ -272,14 +270,20 @@ func camel(v any) any {
 func (d *graphqlDriver) outcome(t *testing.T, text []byte) outcome {
 	t.Helper()
 	var r struct {
-		Data   json.RawMessage
+		Data   json.RawMessage `json:"data"`
 		Errors []struct {
-			Message    string
+			Message    string `json:"message"`
 			Extensions struct {
-				Code, Kind, Fix string
-				Errors          []struct{ Error struct{ Code string } }
-			}
-		}
+				Code   string `json:"code"`
+				Kind   string `json:"kind"`
+				Fix    string `json:"fix"`
+				Errors []struct {
+					Error struct {
+						Code string `json:"code"`
+					} `json:"error"`
+				} `json:"errors"`
+			} `json:"extensions"`
+		} `json:"errors"`
 	}
 	must(t, json.Unmarshal(text, &r))
 	if len(r.Errors) == 0 {

@@ -17,7 +17,7 @@ type document struct{ *conform.Document }
 
 func fetchDocument(t testing.TB, server *httptest.Server) *document {
 	t.Helper()
-	d, err := conform.Fetch(context.Background(), server.Client(), server.URL) //nolint:usetesting // a context of t ends before cleanups do
+	d, err := conform.Fetch(context.Background(), server.Client(), server.URL)
 	must(t, err)
 	return &document{d}
 }

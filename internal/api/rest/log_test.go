@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -76,15 +77,17 @@ func TestLogLosesNothing(t *testing.T) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)
 	const last = "job.paused" // tells the readers that all is over
+	ctx, giveUp := context.WithTimeout(t.Context(), 30*time.Second)
+	defer giveUp()
 	var readers sync.WaitGroup
 	got := make([][]string, 4)
 	for i := range got {
 		chance := rand.New(rand.NewPCG(seed, uint64(i)))
 		readers.Go(func() {
 			if i%2 == 0 {
-				got[i] = w.readStream(chance, last)
+				got[i] = w.readStream(ctx, chance, last)
 			} else {
-				got[i] = w.readSocket(chance, last)
+				got[i] = w.readSocket(ctx, chance, last)
 			}
 		})
 	}
@@ -106,10 +109,10 @@ func TestLogLosesNothing(t *testing.T) {
 
 // readStream reads GET /events from the start until a kind comes, over connections
 // that it cuts after some bytes.
-func (w *world) readStream(chance *rand.Rand, last string) (all []string) {
+func (w *world) readStream(ctx context.Context, chance *rand.Rand, last string) (all []string) {
 	id := "0"
-	for len(all) == 0 || !strings.HasSuffix(all[len(all)-1], last) {
-		ctx, hangUp := context.WithCancel(w.t.Context())
+	for ctx.Err() == nil && (len(all) == 0 || !strings.HasSuffix(all[len(all)-1], last)) {
+		ctx, hangUp := context.WithCancel(ctx)
 		res := w.get(ctx, "/events?progress=true", "Last-Event-ID", id)
 		id, all = readLog(io.LimitReader(res.Body, 200+chance.Int64N(4000)), id, last, all)
 		hangUp()
@@ -146,7 +149,7 @@ func readLog(body io.Reader, id, last string, all []string) (string, []string) {
 }
 
 // readSocket does the same by GET /ws, and hangs up after some messages.
-func (w *world) readSocket(chance *rand.Rand, last string) (all []string) {
+func (w *world) readSocket(ctx context.Context, chance *rand.Rand, last string) (all []string) {
 	pos := int64(0)
 	for {
 		conn, _, err := w.dial(fmt.Sprintf("?progress=true&after=%d", pos), "X-Api-Key", key)
@@ -156,7 +159,7 @@ func (w *world) readSocket(chance *rand.Rand, last string) (all []string) {
 		}
 		for range 1 + chance.IntN(12) {
 			var m message
-			if err := m.read(w.t.Context(), conn); err != nil {
+			if err := m.read(ctx, conn); err != nil {
 				w.t.Error(err)
 				return all
 			}
