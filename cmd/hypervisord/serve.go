@@ -24,7 +24,7 @@ The configuration is a YAML file; every key can be overridden by the environment
 (HYPERVISORD_SECTION__KEY), and GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD and
 GOVC_INSECURE fill what the vsphere section leaves empty.
 
-SIGHUP makes it read the configuration again and take over `+strings.Join(daemon.LiveKeys(), ", ")+`.
+SIGHUP makes it read the configuration again and take over ` + strings.Join(daemon.LiveKeys(), ", ") + `.
 Of other keys that changed it says in the log that they take effect at the next
 start. A file that is wrong changes nothing.`,
 		Example: "  hypervisord serve --config /etc/hypersdk/config.yaml\n  HYPERVISORD_STATE_DIR=/tmp/hx hypervisord serve",

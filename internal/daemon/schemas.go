@@ -82,6 +82,7 @@ func forConfig() *schema.Maker {
 			"Config.bandwidth_limit":             {"examples": []string{"200MB", "unlimited"}},
 			"QueueConfig.aged_every":             {"minimum": 1},
 			"LogConfig.level":                    {"enum": []string{"debug", "info", "warn", "error"}},
+			"Config.pages":                       {"enum": []string{pagesLocal, pagesOn, pagesOff}},
 			"LogConfig.format":                   {"enum": []string{"json", "text"}},
 			"VSphereConfig.connections":          natural,
 			"VSphereConfig.host_streams":         natural,

@@ -38,7 +38,7 @@ type planChecker struct {
 func (s Spec) validateWorkflow(now time.Time) error {
 	c := &planChecker{plan: s.Plan(), index: map[string]int{}}
 	var p problems
-	p.text("name", s.Name, 0, maxName)
+	p.name(s.Name)
 	p.oneOf("priority", string(s.Priority), strings.Split(PriorityNames(), ", ")...)
 	p.times(s, now)
 	p.labels(s.Labels)

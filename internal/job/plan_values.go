@@ -26,7 +26,7 @@ func (c *planChecker) values(s *Step, now time.Time) {
 			p.addf("%s", fault.As(err).Msg)
 		}
 	} else {
-		p.text("name", s.Name, 0, maxName)
+		p.name(s.Name)
 		p.text("output_path", s.OutputPath, 0, maxPath)
 		p.oneOf("verify", s.Verify, "", "full", "none")
 		p.oneOf("compression", s.Compression, "", "zlib", "zstd")

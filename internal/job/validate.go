@@ -31,7 +31,7 @@ func (s Spec) Validate(now time.Time) error {
 		return s.validateWorkflow(now)
 	}
 	var p problems
-	p.text("name", s.Name, 0, maxName)
+	p.name(s.Name)
 	p.text("vm_path", s.VMPath, 1, maxPath)
 	p.text("output_path", s.OutputPath, 0, maxPath)
 	p.text("provider", s.Provider, 1, maxName)
@@ -89,6 +89,15 @@ func (p *problems) text(name, value string, least, most int) {
 		p.addf("%s is longer than %d bytes", name, most)
 	case !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
 		p.addf("%s holds a control character", name)
+	}
+}
+
+// name checks the name of an output. It is made a file's name in any case; one
+// that looks like a way out of the directory is a mistake or worse.
+func (p *problems) name(value string) {
+	p.text("name", value, 0, maxName)
+	if slices.Contains(strings.FieldsFunc(value, func(r rune) bool { return r == '/' || r == '\\' }), "..") {
+		p.addf("name holds the path element ..")
 	}
 }
 
