@@ -84,7 +84,7 @@ bench-apis: build ## Compare REST, gRPC and GraphQL on one daemon; result in doc
 	$(GO) run ./bench/apis
 
 .PHONY: chaos
-chaos: build ## Long: 200 kills, exact crash points, power cuts (as root)
+chaos: build ## Long: 200 kills, exact crash points, power cuts, 100 kills under webhooks (as root)
 	@scripts/deps.sh $(TEST_TOOLS)
 	CHAOS=long $(GO) test -count=1 -timeout 170m -v -tags e2e -run Chaos ./e2e/...
 

@@ -18,6 +18,10 @@ const module = "github.com/hypersdk/hypersdk/"
 // its own, except where sideways says otherwise. A new package is added here.
 var floors = map[string]int{
 	"internal/fault":                        0,
+	"internal/egress":                       1,
+	"internal/outbox":                       5,
+	"internal/seal":                         1,
+	"internal/webhook":                      4,
 	"internal/secret":                       0,
 	"internal/schema":                       0,
 	"internal/schema/check":                 1,

@@ -15,6 +15,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/seal"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/store"
 	"github.com/hypersdk/hypersdk/internal/tenant"
@@ -32,8 +33,10 @@ func daemon(t *testing.T) (s *store.Store, ctl func(args ...string) (code int, o
 	s, err := store.Open(t.Context(), store.Options{Dir: t.TempDir(), Synchronous: store.Off})
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()) })
+	sealer, err := seal.New(make([]byte, 32))
+	must(t, err)
 	api, err := rest.New(t.Context(), rest.Deps{
-		Service: service.New(s, service.Deps{Validator: anything{}, Feed: s}),
+		Service: service.New(s, service.Deps{Validator: anything{}, Feed: s, Seal: sealer}),
 		Gate:    gate.New(auth.NewKey(sha256.Sum256([]byte(key)), tenant.NewPrincipal(tenant.Default, "key:test", tenant.All()...)), nil),
 		Log:     slog.New(slog.DiscardHandler), Version: "test",
 	})

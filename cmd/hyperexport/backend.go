@@ -112,7 +112,7 @@ func newLocal(ctx context.Context, p provider.Provider, o engineOptions, log *sl
 	var err error
 	l.Engine, err = daemon.NewEngine(ctx, daemon.EngineConfig{
 		StateDir: l.state, KeyFile: keyFile(), Roots: roots, Workers: max(1, o.workers), Log: log,
-		Providers: map[string]provider.Provider{"vsphere": p}, Profiles: o.profiles,
+		Providers: map[string]provider.Provider{"vsphere": p}, Profiles: o.profiles, Webhooks: daemon.WebhooksConfig{Off: true},
 	})
 	if err != nil {
 		return nil, errors.Join(err, p.Close(ctx))

@@ -45,6 +45,11 @@ type Config struct {
 	Webhooks          WebhookConfig   `yaml:"webhooks"`
 	Hyper2kvm         Hyper2kvmConfig `yaml:"hyper2kvm"`
 
+	// SecretsKeyFile encrypts the secrets in the store, made at the first start if it
+	// does not exist; nodes that share a store share it. Default: secrets.key in
+	// state_dir.
+	SecretsKeyFile string `yaml:"secrets_key_file"`
+
 	ProfilesDir string `yaml:"profiles_dir"` // YAML files with named defaults for jobs
 
 	// BandwidthLimit is what all jobs of this node together may read from their
@@ -130,6 +135,7 @@ func DefaultConfig() Config {
 		Retention:      RetentionConfig{Jobs: 90 * day},
 		Pages:          pagesLocal,
 		Health:         HealthConfig{QueueDepth: 1000},
+		Webhooks:       defaultWebhooks(),
 	}
 }
 
@@ -206,6 +212,9 @@ func (c *Config) complete() {
 	}
 	if c.Auth.KeyFile == "" {
 		c.Auth.KeyFile = filepath.Join(c.StateDir, "api.key")
+	}
+	if c.SecretsKeyFile == "" {
+		c.SecretsKeyFile = filepath.Join(c.StateDir, "secrets.key")
 	}
 }
 

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"strings"
 
@@ -54,32 +53,6 @@ func readKey(path string) (string, error) {
 	}
 	text, err := os.ReadFile(path)
 	return strings.TrimSpace(string(text)), fault.Wrap(err, fault.Invalid, "HX-CONF-012", "a key file of s3 cannot be read", "check the path and the file's permissions")
-}
-
-// WebhookConfig says whom webhooks may call.
-type WebhookConfig struct {
-	// AllowPrivate are networks (CIDR) that are not public and may be called
-	// nevertheless.
-	AllowPrivate []string `yaml:"allow_private"`
-}
-
-func (c *WebhookConfig) check() (wrong []string) {
-	for _, text := range c.AllowPrivate {
-		if _, err := netip.ParsePrefix(text); err != nil {
-			wrong = append(wrong, fmt.Sprintf("webhooks.allow_private: %q is not of the form 10.0.0.0/8", text))
-		}
-	}
-	return wrong
-}
-
-// networks are those of a configuration that was checked.
-func (c *WebhookConfig) networks() (all []netip.Prefix) {
-	for _, text := range c.AllowPrivate {
-		if p, err := netip.ParsePrefix(text); err == nil {
-			all = append(all, p)
-		}
-	}
-	return all
 }
 
 // Hyper2kvmConfig says what the steps of the type hyper2kvm run.

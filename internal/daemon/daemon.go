@@ -95,7 +95,10 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Daemon, err erro
 		Scale: cfg.scale(metrics.Scaled), Retention: cfg.Retention.policy(), Retained: metrics.Retention(),
 		HostLimits: cfg.hostLimits(),
 		Policy:     admission.Policy{AgeAfter: cfg.Queue.AgeAfter, Every: cfg.Queue.AgedEvery},
-		Steps: StepsConfig{S3: objects, AllowPrivate: cfg.Webhooks.networks(), Finished: metrics.Step,
+		Webhooks: WebhooksConfig{
+			KeyFile: cfg.SecretsKeyFile, Egress: cfg.Webhooks.policy(), Keep: time.Duration(cfg.Webhooks.Keep), Hooks: metrics.Outbox(),
+		},
+		Steps: StepsConfig{S3: objects, Finished: metrics.Step,
 			Hyper2kvm: hyper2kvm.Config{Engine: cfg.Hyper2kvm.Engine, Path: cfg.Hyper2kvm.Path, VirtV2V: cfg.Hyper2kvm.VirtV2VPath}},
 	})
 	if err != nil {
@@ -103,6 +106,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Daemon, err erro
 	}
 	metrics.Bandwidth(d.engine.limits)
 	d.reload.count = metrics.Reloaded
+	metrics.WatchWebhooks(d.engine.store.Hooks)
 	d.checkProfiles(ctx)
 	if err := d.open(ctx, metrics); err != nil {
 		return nil, errors.Join(err, d.engine.Close(ctx))

@@ -20,6 +20,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/limit"
 	"github.com/hypersdk/hypersdk/internal/node"
+	"github.com/hypersdk/hypersdk/internal/outbox"
 	"github.com/hypersdk/hypersdk/internal/profile"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/receipt"
@@ -52,6 +53,7 @@ type EngineConfig struct {
 	Profiles   []string    // directories with profiles; the earlier one counts
 	Bandwidth  limit.Plan  // of all jobs of this node together
 	Steps      StepsConfig // what the steps of workflows need
+	Webhooks   WebhooksConfig
 
 	Retention service.RetentionPolicy // zero: everything is kept
 	Retained  service.RetentionHooks
@@ -74,6 +76,7 @@ type Engine struct {
 	scheduler  *service.Scheduler
 	retention  *service.Retention
 	autoscaler *dispatch.Autoscaler // nil: the pool is fixed
+	outbox     *outbox.Outbox       // nil: webhooks are off
 	node       *node.Member
 	url        string // of the API, for the list of nodes; set before Run
 	providers  map[string]provider.Provider
@@ -113,22 +116,27 @@ func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	sealer, err := c.sealer()
+	if err != nil {
+		return nil, err
+	}
 	e := &Engine{store: st, providers: c.Providers, objects: c.Steps.S3, key: key, limits: limit.NewTree(c.Bandwidth), profiles: profile.NewDirs(c.Profiles...), log: c.Log}
 	export := &step.Export{
 		Providers: c.Providers, Outputs: outputs(c.Roots), Key: key,
 		Tool: "hypervisord " + version.String(), Log: c.Log,
 		Limits: e.limits, Bandwidth: st,
 	}
-	runner := c.steps(export)
+	runner := c.steps(export, sealer)
 	lease, beat := rhythm(!c.Postgres.URL.Empty())
 	e.dispatcher = dispatch.New(st, st, runner, dispatch.Options{
 		Node: id, Workers: c.Workers, MaxCrashes: c.MaxCrashes, Lease: lease, CleanupTimeout: cleanupTimeout, Hooks: c.Dispatch, Log: c.Log,
 	})
 	e.autoscaler = c.Scale.autoscaler(e.dispatcher, st)
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
-	e.Service = service.New(telemetry.Store(st), service.Deps{Validator: runner, Feed: st, Pool: e.dispatcher, Nodes: st, Files: e.profiles, Hooks: c.Service})
+	e.Service = service.New(telemetry.Store(st), service.Deps{Validator: runner, Feed: st, Pool: e.dispatcher, Nodes: st, Files: e.profiles, Seal: sealer, Hooks: c.Service})
 	e.retention = service.NewRetention(st, &remover{outputs: c.Roots, node: id}, c.Retention, c.Retained, nil, c.Log)
 	e.scheduler = service.NewScheduler(e.Service, st, c.Log)
+	e.outbox = c.outbox(st, id, sealer)
 	e.node, err = e.member(id, beat, c.Log)
 	return e, err
 }
@@ -146,6 +154,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { return e.retention.Run(ctx) })
 	if e.autoscaler != nil {
 		g.Go(func() error { return e.autoscaler.Run(ctx) })
+	}
+	if e.outbox != nil {
+		g.Go(func() error { return e.outbox.Run(ctx) })
 	}
 	g.Go(func() error { return e.Service.Drain(ctx) })
 	g.Go(func() error {

@@ -66,6 +66,15 @@ func set(v reflect.Value, s string) error {
 		*p = s
 	case *[]string:
 		*p = strings.Split(s, ",")
+	case *[]int:
+		*p = nil
+		for text := range strings.SplitSeq(s, ",") {
+			n, err := strconv.Atoi(strings.TrimSpace(text))
+			if err != nil {
+				return err
+			}
+			*p = append(*p, n)
+		}
 	case *bool:
 		b, err := strconv.ParseBool(s)
 		*p = b

@@ -2,13 +2,12 @@ package daemon
 
 import (
 	"crypto/ed25519"
-	"net/netip"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/seal"
 	"github.com/hypersdk/hypersdk/internal/sink/s3"
 	"github.com/hypersdk/hypersdk/internal/step"
 	"github.com/hypersdk/hypersdk/internal/step/boot"
@@ -20,17 +19,19 @@ import (
 )
 
 // StepsConfig is what the steps of workflows need. The zero value allows exports,
-// uploads to directories, and webhooks to public addresses.
+// and uploads to directories.
 type StepsConfig struct {
-	S3           *s3.Store      // nil: no uploads to s3://
-	AllowPrivate []netip.Prefix // networks that webhooks may call besides public ones
-	Hyper2kvm    hyper2kvm.Config
+	S3        *s3.Store // nil: no uploads to s3://
+	Hyper2kvm hyper2kvm.Config
 	// Finished is called after each step that ended; nil: not.
 	Finished func(typ string, state job.StepStatus, took time.Duration)
 }
 
+// agent is what the daemon calls itself to other servers.
+func agent() string { return "hypervisord/" + version.String() }
+
 // steps makes the engine that carries out plans.
-func (c *EngineConfig) steps(export *step.Export) *workflow.Engine {
+func (c *EngineConfig) steps(export *step.Export, key *seal.Key) *workflow.Engine {
 	var run dispatch.Runner = export
 	if c.Wrap != nil {
 		run = c.Wrap(export)
@@ -48,7 +49,7 @@ func (c *EngineConfig) steps(export *step.Export) *workflow.Engine {
 			"boot":      &boot.Boot{Outputs: export.Outputs, WorkDir: c.Steps.Hyper2kvm.WorkDir},
 			"verify":    &step.Verify{Key: public},
 			"upload":    &upload.Upload{Outputs: outputs(c.Roots), S3: c.Steps.S3},
-			"webhook":   webhook.New(c.Steps.AllowPrivate, strings.ReplaceAll(tool, " ", "/")),
+			"webhook":   webhook.New(c.Webhooks.Egress.Client(), key, agent()),
 		},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -127,11 +128,11 @@ func (b *binder) bind(n *node, path string, v reflect.Value) {
 			*p = Bandwidth(n.text)
 		}
 		return
-	case **bool:
-		*p = new(bool)
-		v = reflect.ValueOf(*p).Elem()
 	}
 	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		b.bind(n, path, v.Elem())
 	case reflect.String:
 		if b.expect(n, path, kindString) {
 			v.SetString(n.text)
@@ -142,6 +143,8 @@ func (b *binder) bind(n *node, path string, v reflect.Value) {
 		}
 	case reflect.Int:
 		b.bindInt(n, path, v)
+	case reflect.Float64:
+		b.bindFloat(n, path, v)
 	case reflect.Slice:
 		b.bindSlice(n, path, v)
 	case reflect.Map:
@@ -175,6 +178,18 @@ func (b *binder) bindInt(n *node, path string, v reflect.Value) {
 		return
 	}
 	v.SetInt(i)
+}
+
+func (b *binder) bindFloat(n *node, path string, v reflect.Value) {
+	if !b.expect(n, path, kindNumber) {
+		return
+	}
+	f, err := strconv.ParseFloat(n.text, 64)
+	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
+		b.problemf(n.pos, path, "must be a number")
+		return
+	}
+	v.SetFloat(f)
 }
 
 func (b *binder) bindTime(n *node, path string, p **time.Time) {

@@ -3,6 +3,7 @@ package job
 import (
 	"cmp"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -142,6 +143,25 @@ func shown(steps []Step) []Step {
 	}
 	if len(out) == 0 {
 		return nil
+	}
+	return out
+}
+
+// MapURLs returns the spec with fn applied to the URLs of its webhooks.
+func (s Spec) MapURLs(fn func(string) string) Spec {
+	s.Jobs, s.Finally = mapURLs(s.Jobs, fn), mapURLs(s.Finally, fn)
+	return s
+}
+
+func mapURLs(steps []Step, fn func(string) string) []Step {
+	if len(steps) == 0 {
+		return steps
+	}
+	out := slices.Clone(steps)
+	for i := range out {
+		if out[i].URL != "" {
+			out[i].URL = fn(out[i].URL)
+		}
 	}
 	return out
 }

@@ -47,15 +47,15 @@ func (s *Service) CreateKey(ctx context.Context, p tenant.Principal, of tenant.I
 	if err := p.MayGrant(k.Permissions()); err != nil {
 		return NewKey{}, err
 	}
-	made, err := seal(k, scope.Actor(), now)
+	made, err := sealKey(k, scope.Actor(), now)
 	if err != nil {
 		return NewKey{}, err
 	}
 	return made, s.store.CreateKey(ctx, scope, made.Key)
 }
 
-// seal makes the key itself.
-func seal(k tenant.Key, actor string, now time.Time) (NewKey, error) {
+// sealKey makes the key itself.
+func sealKey(k tenant.Key, actor string, now time.Time) (NewKey, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return NewKey{}, fault.Wrap(err, fault.Internal, "HX-KEY-004", "no random number for a key id", "")
@@ -130,7 +130,7 @@ func (s *Service) RotateKey(ctx context.Context, p tenant.Principal, id string, 
 		if end := s.instant(overlap); k.ExpiresAt == nil || end.Before(*k.ExpiresAt) {
 			k.ExpiresAt = end
 		}
-		made, err = seal(after, scope.Actor(), now)
+		made, err = sealKey(after, scope.Actor(), now)
 		*next = made.Key
 		return err
 	})

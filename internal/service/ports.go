@@ -24,9 +24,20 @@ type Store interface {
 	Directory
 }
 
+// LogReader reads one tenant's events in the order of the log.
+type LogReader interface {
+	// Log returns the events with Pos > after, in order. What has no place yet
+	// comes later.
+	Log(ctx context.Context, after int64, limit int) ([]event.Event, error)
+	// LogSize is the highest Pos of all tenants: to begin at the end.
+	LogSize(ctx context.Context) (int64, error)
+}
+
 // Reader reads one tenant's data.
 type Reader interface {
 	ScheduleReader
+	WebhookReader
+	LogReader
 	// Job returns one job. Kind NotFound.
 	Job(ctx context.Context, id string) (job.Job, error)
 	// Jobs returns the jobs that match, newest first, at most q.Limit of them,
@@ -36,11 +47,6 @@ type Reader interface {
 	Count(ctx context.Context, q Query, limit int64) (int64, error)
 	// Events returns the events of a job with Seq > after, in order.
 	Events(ctx context.Context, jobID string, after int64, limit int) ([]event.Event, error)
-	// Log returns the events with Pos > after, in order. What has no place yet
-	// comes later.
-	Log(ctx context.Context, after int64, limit int) ([]event.Event, error)
-	// LogSize is the highest Pos of all tenants: to begin at the end.
-	LogSize(ctx context.Context) (int64, error)
 	// Explain tells why a job waits, if so many workers are free. Kind NotFound.
 	Explain(ctx context.Context, id string, free int) (Waits, error)
 	// Backlog counts the jobs by state and tells since when the oldest job that
@@ -52,6 +58,7 @@ type Reader interface {
 // Tx changes one tenant's data within a transaction.
 type Tx interface {
 	ScheduleTx
+	WebhookTx
 	// Insert stores a new pending job and its event. It sets Seq.
 	Insert(j *job.Job) error
 	// Account returns the scope's tenant and how many of its jobs wait (not more

@@ -49,7 +49,7 @@ func (s *Service) CreateSchedule(ctx context.Context, p tenant.Principal, d sche
 		return schedule.Schedule{}, fmt.Errorf("make an id: %w", err)
 	}
 	now := s.now()
-	sch := schedule.Schedule{ID: id.String(), Tenant: string(scope.Tenant()), Spec: d, CreatedAt: now, UpdatedAt: now}
+	sch := schedule.Schedule{ID: id.String(), Tenant: string(scope.Tenant()), Spec: s.sealSchedule(scope, d), CreatedAt: now, UpdatedAt: now}
 	if err := plan(&sch, now); err != nil {
 		return schedule.Schedule{}, err
 	}
@@ -68,7 +68,9 @@ func (s *Service) SetSchedule(ctx context.Context, p tenant.Principal, ref strin
 	if err := s.checkSchedule(ctx, scope, d); err != nil {
 		return schedule.Schedule{}, err
 	}
-	return s.changeSchedule(ctx, scope, ref, ScheduleChanged, func(sch *schedule.Schedule) { sch.Spec, sch.LastError = d, nil })
+	return s.changeSchedule(ctx, scope, ref, ScheduleChanged, func(sch *schedule.Schedule) {
+		sch.Spec, sch.LastError = s.sealSchedule(scope, d), nil
+	})
 }
 
 // PauseSchedule stops the runs of a schedule. It is idempotent.
@@ -168,6 +170,14 @@ func (s *Service) scheduling(p tenant.Principal) (tenant.Scope, error) {
 		return tenant.Scope{}, err
 	}
 	return p.Scope(tenant.ScheduleWrite)
+}
+
+func (s *Service) sealSchedule(scope tenant.Scope, d schedule.Definition) schedule.Definition {
+	d.Jobs = slices.Clone(d.Jobs)
+	for i := range d.Jobs {
+		d.Jobs[i] = s.sealURLs(scope, d.Jobs[i])
+	}
+	return d
 }
 
 // checkSchedule judges a definition and its jobs.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/schedule"
+	"github.com/hypersdk/hypersdk/internal/seal"
 )
 
 // Deps are the parts that a Service needs besides its store. Feed and Validator
@@ -18,6 +19,7 @@ type Deps struct {
 	Pool      Pool             // nil: no workers here
 	Nodes     Nodes            // nil: no list of nodes
 	Files     ProfileFiles     // nil: no profiles but the tenants' own
+	Seal      *seal.Key        // nil: no webhooks are made or changed here
 	Hooks     Hooks            // observers
 	Now       func() time.Time // nil: time.Now
 }

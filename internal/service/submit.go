@@ -108,7 +108,7 @@ func (s *Service) prepare(ctx context.Context, scope tenant.Scope, specs []job.S
 		if err != nil {
 			return SubmitResult{}, fault.Wrap(err, fault.Internal, "HX-JOB-010", "no random number for a job id", "")
 		}
-		r.Jobs = append(r.Jobs, job.New(id.String(), string(scope.Tenant()), spec, s.deps.Now()))
+		r.Jobs = append(r.Jobs, job.New(id.String(), string(scope.Tenant()), s.sealURLs(scope, spec), s.deps.Now()))
 	}
 	if len(r.Jobs) > 0 {
 		return r, nil

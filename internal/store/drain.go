@@ -95,6 +95,9 @@ func (t *tx) bury(id tenant.ID) error {
 	if err != nil || n == 0 { // another node was faster
 		return err
 	}
+	if err := t.dropWebhooks(`tenant = $1`, string(id)); err != nil {
+		return err
+	}
 	if _, err := t.exec(`DELETE FROM idempotency WHERE tenant = $1`, string(id)); err != nil {
 		return err
 	}

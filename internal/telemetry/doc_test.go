@@ -20,6 +20,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/limit"
 	"github.com/hypersdk/hypersdk/internal/node"
+	"github.com/hypersdk/hypersdk/internal/webhook"
 )
 
 var update = flag.Bool("update", false, "write docs/metrics.md")
@@ -38,6 +39,9 @@ func everything() *Metrics {
 		Version:  "v1", Log: slog.New(slog.DiscardHandler),
 	})
 	m.Bandwidth(limit.NewTree(limit.Plan{}))
+	m.WatchWebhooks(func(context.Context) (map[webhook.BreakerState]int64, int64, time.Time, error) {
+		return nil, 0, time.Time{}, nil
+	})
 	return m
 }
 
@@ -85,7 +89,7 @@ func kind(name string) string {
 
 var histograms = []string{
 	"hypervisord_http_request_duration_seconds", "hypervisord_jobs_duration_seconds",
-	"hypervisord_step_duration_seconds", "hypervisord_store_commit_seconds",
+	"hypervisord_step_duration_seconds", "hypervisord_store_commit_seconds", "hypervisord_webhook_attempt_duration_seconds",
 }
 
 // TestDocumented: docs/metrics.md tells of every metric that is registered, and of

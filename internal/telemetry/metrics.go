@@ -67,6 +67,7 @@ type Metrics struct {
 	scaled       *prometheus.CounterVec
 	reloads      *prometheus.CounterVec
 	retained     retained
+	webhooks     webhooks
 
 	sourceRetries *prometheus.CounterVec
 	relogins      prometheus.Counter
@@ -128,6 +129,7 @@ func NewMetrics(s Sources) *Metrics {
 	m.scaled = m.counters("autoscale_decisions_total", "Changes of the number of workers.", "direction", "reason")
 
 	m.retained = m.retention()
+	m.webhooks = m.webhookMetrics()
 
 	m.sourceRetries = m.counters("source_retries_total", "Requests to a provider that were repeated.", "operation")
 	for _, op := range []string{"range", "nfc", "soap"} { // those of vsphere.Observer

@@ -18,7 +18,9 @@ import (
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/node"
+	"github.com/hypersdk/hypersdk/internal/outbox"
 	"github.com/hypersdk/hypersdk/internal/telemetry"
+	"github.com/hypersdk/hypersdk/internal/webhook"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -101,6 +103,11 @@ func exercise(m *telemetry.Metrics) {
 	d := m.Dispatch()
 	d.Retried(job.Job{})
 	d.Finished(job.Job{State: job.Completed, Spec: job.Spec{Provider: "vsphere", Format: "ova"}}, time.Minute)
+	m.WatchWebhooks(func(context.Context) (map[webhook.BreakerState]int64, int64, time.Time, error) {
+		return map[webhook.BreakerState]int64{webhook.Open: 3}, 12, time.Now().Add(-time.Hour), nil
+	})
+	m.Outbox().Attempted(outbox.Result{Verdict: webhook.Verdict{State: webhook.Pending}})
+	m.Outbox().Breaker(webhook.Open)
 	v := m.VSphere()
 	v.Transferred("vm", "2000", "nfc", 1000)
 	v.Relogin()
@@ -121,6 +128,12 @@ func TestValues(t *testing.T) {
 	m.VSphere().HostWait("esx1", false)
 	text := scrape(t, m)
 	for _, line := range []string{
+		`hypervisord_webhook_attempts_total{outcome="retried"} 1`,
+		`hypervisord_webhook_attempts_total{outcome="dead"} 0`,
+		`hypervisord_webhook_breakers{state="open"} 3`,
+		`hypervisord_webhook_breakers{state="closed"} 0`,
+		`hypervisord_webhook_breaker_transitions_total{state="open"} 1`,
+		`hypervisord_webhook_queue_length 12`,
 		`hypervisord_http_requests_total{method="GET",path="/jobs/{id}",status="404"} 1`,
 		`hypervisord_http_errors_total{method="POST",path="/jobs/submit"} 1`,
 		`hypervisord_http_request_duration_seconds_count{method="GET",path="/jobs/{id}"} 2`,

@@ -18,9 +18,9 @@ var roles = [...]struct {
 	role Role
 	adds []Permission
 }{
-	{Viewer, []Permission{JobRead, VMRead, ScheduleRead, ProfileRead}},
+	{Viewer, []Permission{JobRead, VMRead, ScheduleRead, ProfileRead, WebhookRead}},
 	{Operator, []Permission{JobSubmit, JobCancel, JobUpdate, ScheduleWrite}},
-	{Admin, []Permission{TenantRead, KeyRead, KeyWrite, ProfileWrite}},
+	{Admin, []Permission{TenantRead, KeyRead, KeyWrite, ProfileWrite, WebhookWrite}},
 	{Platform, []Permission{PlatformRead, PlatformWrite, RetentionRun}},
 }
 

@@ -36,6 +36,9 @@ const (
 	ScheduleRead  Permission = "schedule:read"
 	ScheduleWrite Permission = "schedule:write"
 
+	WebhookRead  Permission = "webhook:read"
+	WebhookWrite Permission = "webhook:write"
+
 	RetentionRun Permission = "retention:run" // over all tenants
 
 	PlatformRead  Permission = "platform:read"  // limits, keys and usage of every tenant

@@ -24,6 +24,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/provider"
+	"github.com/hypersdk/hypersdk/internal/seal"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/store"
 	"github.com/hypersdk/hypersdk/internal/telemetry"
@@ -60,7 +61,9 @@ func newWorld(t *testing.T, change ...setup) *world {
 	t.Cleanup(func() { must(t, w.store.Close()) })
 	log, err := telemetry.NewLogger(w.log, "debug", "json")
 	must(t, err)
-	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store})
+	sealer, err := seal.New(make([]byte, 32))
+	must(t, err)
+	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store, Seal: sealer})
 	deps := rest.Deps{
 		Service:   w.svc,
 		Retention: service.NewRetention(w.store, outputs{}, service.RetentionPolicy{ArtifactCount: 1}, service.RetentionHooks{}, nil, log),

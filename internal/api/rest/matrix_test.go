@@ -11,6 +11,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/schedule"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
+	"github.com/hypersdk/hypersdk/internal/webhook"
 )
 
 // matrix says for each operation how it answers to a viewer, an operator, an
@@ -49,6 +50,19 @@ var matrix = map[string]string{
 	"pause_schedule":    "403 200 200 200 | 403 404 404 404 | 401",
 	"resume_schedule":   "403 200 200 200 | 403 404 404 404 | 401",
 	"run_schedule":      "403 202 202 202 | 403 404 404 404 | 401",
+	"list_webhooks":     "200 200 200 200 | 200 200 200 200 | 401",
+	"create_webhook":    "403 403 201 201 | 403 403 201 201 | 401",
+	"get_webhook":       "200 200 200 200 | 404 404 404 404 | 401",
+	"set_webhook":       "403 403 200 200 | 403 403 404 404 | 401",
+	"delete_webhook":    "403 403 204 204 | 403 403 404 404 | 401",
+	"enable_webhook":    "403 403 200 200 | 403 403 404 404 | 401",
+	"disable_webhook":   "403 403 200 200 | 403 403 404 404 | 401",
+	"rotate_webhook":    "403 403 201 201 | 403 403 404 404 | 401",
+	"test_webhook":      "403 403 202 202 | 403 403 404 404 | 401",
+	"replay_webhook":    "403 403 202 202 | 403 403 404 404 | 401",
+	"list_deliveries":   "200 200 200 200 | 404 404 404 404 | 401",
+	"get_delivery":      "200 200 200 200 | 404 404 404 404 | 401",
+	"resend_delivery":   "403 403 202 202 | 403 403 404 404 | 401",
 	"run_retention":     "403 403 403 200 | 403 403 403 200 | 401",
 	"list_nodes":        "200 200 200 200 | 200 200 200 200 | 401",
 	"list_vms":          "200 200 200 200 | 200 200 200 200 | 401",
@@ -88,6 +102,8 @@ type objects struct {
 	tenant           tenant.ID
 	job, key, secret string // the secret is of another key, of the caller's role
 	schedule         string
+	webhook          string
+	delivery         string
 }
 
 // TestMatrix asks every operation of the document for a tenant's objects, as
@@ -140,7 +156,7 @@ func (w *world) cell(name, method, path string, column int, want string) {
 		w.t.Errorf("%s by %s: %d, want %s: %s", name, caller, got.status, want, got.body)
 	}
 	if column >= 4 && role != tenant.Platform && name != "cancel_jobs" && name != "put_profile" && got.status < 300 {
-		for _, id := range []string{own.job, own.key, own.schedule, `"` + string(own.tenant) + `"`} {
+		for _, id := range []string{own.job, own.key, own.schedule, own.webhook, own.delivery, `"` + string(own.tenant) + `"`} {
 			if strings.Contains(got.body, id) {
 				w.t.Errorf("%s shows %s to %s: %s", name, id, caller, got.body)
 			}
@@ -171,6 +187,12 @@ func (w *world) tenant(id string, role tenant.Role) objects {
 	sch, err := w.svc.CreateSchedule(ctx, us, schedule.Definition{Name: "nightly", Cron: "@yearly", Jobs: []job.Spec{{VMPath: "/DC/vm/web-01"}}})
 	must(w.t, err)
 	o.schedule = sch.ID
+	hook, err := w.svc.CreateWebhook(ctx, us, webhook.Definition{Name: "ops", URL: "https://hooks.example.com/T0/x"})
+	must(w.t, err)
+	o.webhook = hook.Webhook.ID
+	test, err := w.svc.TestWebhook(ctx, us, "ops")
+	must(w.t, err)
+	o.delivery = test.ID
 	return o
 }
 
@@ -181,12 +203,14 @@ func (o objects) path(name, template string) string {
 		id = string(o.tenant)
 	case strings.HasPrefix(template, "/schedules/"):
 		id = o.schedule
+	case strings.HasPrefix(template, "/webhooks/"):
+		id = o.webhook
 	case strings.HasPrefix(template, "/keys/"):
 		id = o.key
 	case name == "get_vm":
 		id = "vm-1"
 	}
-	return strings.NewReplacer("{id}", id, "{key}", o.key).Replace(template)
+	return strings.NewReplacer("{id}", id, "{key}", o.key, "{delivery}", o.delivery).Replace(template)
 }
 
 func (o objects) body(name string) string {
@@ -197,7 +221,7 @@ func (o objects) body(name string) string {
 		return `{"bandwidth_limit":"20MB"}`
 	case "put_profile":
 		return `{"defaults":{"format":"ova"}}`
-	case "query_jobs", "rotate_key", "render_profile":
+	case "query_jobs", "rotate_key", "render_profile", "rotate_webhook":
 		return "{}"
 	case "update_job":
 		return `{"priority":"high"}`
@@ -211,6 +235,10 @@ func (o objects) body(name string) string {
 		return `{"id":"new-` + string(o.tenant) + `"}`
 	case "create_schedule", "set_schedule":
 		return `{"name":"weekly","cron":"@weekly","jobs":[{"vm_path":"/DC/vm/web-01"}]}`
+	case "create_webhook", "set_webhook":
+		return `{"name":"new","url":"https://hooks.example.com/T1/y"}`
+	case "replay_webhook":
+		return `{"since":"2026-01-01T00:00:00Z"}`
 	case "run_retention":
 		return `{"dry_run":true}`
 	case "change_tenant":

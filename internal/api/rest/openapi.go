@@ -15,6 +15,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/receipt"
 	"github.com/hypersdk/hypersdk/internal/schedule"
 	"github.com/hypersdk/hypersdk/internal/tenant"
+	"github.com/hypersdk/hypersdk/internal/webhook"
 )
 
 const mediaJSON = "application/json"
@@ -56,15 +57,21 @@ func newHuma(a *API) huma.API {
 // newRegistry gives the schemas names of their own and the enums their values.
 func newRegistry() huma.Registry {
 	names := map[reflect.Type]string{
-		reflect.TypeFor[event.Data]():          "EventData",
-		reflect.TypeFor[tenant.Origin]():       "EventOrigin",
-		reflect.TypeFor[schedule.Definition](): "ScheduleSpec",
-		reflect.TypeFor[schedule.Run]():        "ScheduleRun",
-		reflect.TypeFor[tenant.Key]():          "APIKey",
-		reflect.TypeFor[tenant.Usage]():        "UsageMonth",
-		reflect.TypeFor[receipt.VM]():          "ReceiptVM",
-		reflect.TypeFor[receipt.Disk]():        "ReceiptDisk",
-		reflect.TypeFor[receipt.File]():        "ReceiptFile",
+		reflect.TypeFor[event.Data]():            "EventData",
+		reflect.TypeFor[tenant.Origin]():         "EventOrigin",
+		reflect.TypeFor[schedule.Definition]():   "ScheduleSpec",
+		reflect.TypeFor[schedule.Run]():          "ScheduleRun",
+		reflect.TypeFor[tenant.Key]():            "APIKey",
+		reflect.TypeFor[tenant.Usage]():          "UsageMonth",
+		reflect.TypeFor[webhook.Definition]():    "WebhookSpec",
+		reflect.TypeFor[webhook.Retry]():         "WebhookRetry",
+		reflect.TypeFor[webhook.BreakerPolicy](): "WebhookBreaker",
+		reflect.TypeFor[webhook.Health]():        "WebhookHealth",
+		reflect.TypeFor[webhook.SecretInfo]():    "WebhookSecret",
+		reflect.TypeFor[webhook.Attempt]():       "DeliveryAttempt",
+		reflect.TypeFor[receipt.VM]():            "ReceiptVM",
+		reflect.TypeFor[receipt.Disk]():          "ReceiptDisk",
+		reflect.TypeFor[receipt.File]():          "ReceiptFile",
 	}
 	r := huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
 		of := t

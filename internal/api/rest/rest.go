@@ -101,6 +101,7 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeStatus()
 	a.routeNodes()
 	a.routeSchedules()
+	a.routeWebhooks()
 	a.routeRetention()
 	a.routeHealth()
 	a.routeSchemas()

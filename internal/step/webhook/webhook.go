@@ -9,87 +9,36 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"syscall"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 
+	"github.com/hypersdk/hypersdk/internal/egress"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/seal"
 	"github.com/hypersdk/hypersdk/internal/tracing"
+	"github.com/hypersdk/hypersdk/internal/webhook"
 	"github.com/hypersdk/hypersdk/internal/workflow"
 )
 
 // attemptTime bounds one request, the answer included.
 const attemptTime = 30 * time.Second
 
-// maxAnswer is how much of an answer is read, to reuse the connection.
-const maxAnswer = 64 << 10
-
 // Hook posts. It implements workflow.Executor.
 type Hook struct {
+	key    *seal.Key // opens URLs
 	client *http.Client
 	agent  string
 	wait   time.Duration // for one request
 }
 
-// New makes the executor. allowPrivate lists the networks inside of which it may
-// call; all that are not public are refused otherwise.
-func New(allowPrivate []netip.Prefix, agent string) *Hook {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, Control: guard(allowPrivate)}
-	return &Hook{agent: agent, wait: attemptTime, client: &http.Client{
-		Transport: &http.Transport{
-			DialContext: dialer.DialContext, ForceAttemptHTTP2: true, // no Proxy: it would resolve the name itself
-			TLSHandshakeTimeout: 10 * time.Second, DisableKeepAlives: true,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-}
-
-// errPrivate: the address is not for strangers.
-var errPrivate = errors.New("the address is not public")
-
-// guard refuses addresses when the connection is made: what the name resolved to
-// is what is checked.
-func guard(allowed []netip.Prefix) func(network, address string, c syscall.RawConn) error {
-	return func(_, address string, _ syscall.RawConn) error {
-		at, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return errPrivate
-		}
-		ip := at.Addr().Unmap().WithZone("")
-		for _, p := range allowed {
-			if p.Contains(ip) {
-				return nil
-			}
-		}
-		if !public(ip) {
-			return errPrivate
-		}
-		return nil
-	}
-}
-
-// special are networks beside those that netip knows which are no public ones:
-// shared address space, benchmarks, protocol assignments, IPv4 inside of IPv6.
-var special = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b::/96"),
-	netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("2001::/32"), netip.MustParsePrefix("fec0::/10"),
-}
-
-func public(ip netip.Addr) bool {
-	for _, p := range special {
-		if p.Contains(ip) {
-			return false
-		}
-	}
-	return ip.IsGlobalUnicast() && !ip.IsPrivate()
+// New makes the executor. client keeps to the rules of where calls may go.
+// key opens the URLs.
+func New(client *http.Client, key *seal.Key, agent string) *Hook {
+	return &Hook{client: client, key: key, agent: agent, wait: attemptTime}
 }
 
 // Validate implements workflow.Executor. The values were judged already.
@@ -116,11 +65,15 @@ func (h *Hook) Execute(ctx context.Context, t workflow.Task) (job.Outcome, error
 	ctx, cancel := context.WithTimeoutCause(ctx, h.wait,
 		fault.New(fault.Timeout, "HX-HOOK-001", "the webhook did not answer in time", "check the receiver"))
 	defer cancel()
+	target, err := webhook.OpenURL(h.key, t.Parent.Tenant, t.Step.URL)
+	if err != nil {
+		return job.Outcome{}, err
+	}
 	body, err := body(t)
 	if err != nil {
 		return job.Outcome{}, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.Step.URL, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
 	if err != nil {
 		return job.Outcome{}, fault.New(fault.Unprocessable, "HX-HOOK-002", "the webhook's URL cannot be called", "correct the URL")
 	}
@@ -136,8 +89,7 @@ func (h *Hook) Execute(ctx context.Context, t workflow.Task) (job.Outcome, error
 		return job.Outcome{}, err
 	}
 	span.Set(attribute.Int("http.response.status_code", res.StatusCode))
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxAnswer)) // what it says is not used
-	_ = res.Body.Close()
+	_ = res.Body.Close() // what it says is not used
 	err = judge(res.StatusCode, req.URL.Host)
 	span.End(err)
 	return job.Outcome{}, err
@@ -171,9 +123,9 @@ func unanswered(ctx context.Context, err error, u *url.URL) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	if errors.Is(err, errPrivate) {
-		return fault.Newf(fault.Denied, "HX-HOOK-003", "add its network to webhooks.allow_private if that is wanted",
-			"the webhook's host %.100q leads to an address that is not public", u.Hostname())
+	if errors.Is(err, egress.ErrBlocked) {
+		return fault.Newf(fault.Denied, "HX-HOOK-003", "add its network to webhooks.allow_private, or its port to webhooks.allow_ports, if that is wanted; http is only for private networks",
+			"the webhook's host %.100q leads to an address that is not public, or to a port that is not allowed", u.Hostname())
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err

@@ -17,8 +17,10 @@ import (
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/limit"
 	"github.com/hypersdk/hypersdk/internal/node"
+	"github.com/hypersdk/hypersdk/internal/outbox"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
+	"github.com/hypersdk/hypersdk/internal/webhook"
 )
 
 // Store is all that a store offers.
@@ -42,7 +44,13 @@ type forService interface {
 	service.Feed
 }
 
+type forOutbox interface {
+	outbox.Queue
+	Hooks(ctx context.Context) (breakers map[webhook.BreakerState]int64, waiting int64, oldest time.Time, err error)
+}
+
 type forDispatch interface {
+	forOutbox
 	dispatch.Queue
 	dispatch.Orphans
 	dispatch.Backlog
@@ -110,6 +118,14 @@ func Run(t *testing.T, open Open) {
 		{"schedules that are due", testScheduleDue},
 		{"runs of a schedule", testScheduleRuns},
 		{"jobs of a schedule", testScheduleJobs},
+		{"webhooks", testWebhooks},
+		{"events become deliveries", testRelay},
+		{"several relays at once", testRelayNodes},
+		{"an endpoint has a turn", testTurns},
+		{"the circuit breaker is stored", testBreaker},
+		{"an endpoint is given up", testGiveUp},
+		{"an endpoint asks to wait", testRetryAfter},
+		{"deliveries are sent again", testResend},
 		{"profiles", testProfiles},
 		{"bandwidth", testBandwidth},
 		{"a commit wakes who waits", testFeed},
