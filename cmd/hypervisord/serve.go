@@ -2,6 +2,8 @@ package main
 
 import (
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +21,10 @@ start from their last checkpoint.
 
 The configuration is a YAML file; every key can be overridden by the environment
 (HYPERVISORD_SECTION__KEY), and GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD and
-GOVC_INSECURE fill what the vsphere section leaves empty.`,
+GOVC_INSECURE fill what the vsphere section leaves empty.
+
+A changed certificate (tls.cert_file, tls.key_file) is read again by itself, at
+SIGHUP at once.`,
 		Example: "  hypervisord serve --config /etc/hypersdk/config.yaml\n  HYPERVISORD_STATE_DIR=/tmp/hx hypervisord serve",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,6 +40,17 @@ GOVC_INSECURE fill what the vsphere section leaves empty.`,
 			if err != nil {
 				return err
 			}
+			hup := make(chan os.Signal, 1)
+			signal.Notify(hup, syscall.SIGHUP)
+			defer func() {
+				signal.Stop(hup)
+				close(hup)
+			}()
+			go func() {
+				for range hup {
+					d.Reload()
+				}
+			}()
 			return d.Run(cmd.Context())
 		},
 	}

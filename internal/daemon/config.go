@@ -61,6 +61,9 @@ type Config struct {
 	// Pages says whether /docs/ shows pages to try the APIs by: loopback (only
 	// while the API listens on a loopback address), on, off.
 	Pages string `yaml:"pages"`
+
+	TLS      TLSConfig      `yaml:"tls"`
+	Security SecurityConfig `yaml:"security"`
 }
 
 // OutputConfig says where exports may go.
@@ -124,6 +127,8 @@ func DefaultConfig() Config {
 		BandwidthLimit: "unlimited",
 		Retention:      RetentionConfig{Jobs: 90 * day},
 		Pages:          pagesLocal,
+		TLS:            TLSConfig{MinVersion: "1.3"},
+		Security:       defaultSecurity(),
 	}
 }
 
@@ -211,6 +216,8 @@ func (c *Config) check() error {
 	wrong = append(wrong, c.Hyper2kvm.check()...)
 	wrong = append(wrong, c.Retention.check()...)
 	wrong = append(wrong, c.checkPages()...)
+	wrong = append(wrong, c.checkTLS()...)
+	wrong = append(wrong, c.Security.check()...)
 	if _, err := c.bandwidth(); err != nil {
 		wrong = append(wrong, "bandwidth: "+fault.As(err).Msg)
 	}
