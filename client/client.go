@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,7 +32,9 @@ type Options struct {
 	// HTTPClient carries the requests, e.g. for a CA of your own. It should have
 	// no Timeout: that would cut event streams. Not for unix sockets.
 	HTTPClient *http.Client
-	UserAgent  string
+	// TLS says whom to trust, if HTTPClient does not; nil: the system's CAs.
+	TLS       *tls.Config
+	UserAgent string
 }
 
 // Client talks to one daemon. Its methods may be called concurrently. They
@@ -71,9 +74,9 @@ func New(baseURL string, o Options) (*Client, error) {
 	case socket && o.HTTPClient != nil:
 		return nil, &Error{Code: "HX-CLIENT-003", Detail: "an HTTP client of your own cannot talk to a unix socket", Fix: "leave it out"}
 	case socket:
-		c.base, c.http = &url.URL{Scheme: "http", Host: "localhost"}, newHTTP(u.Path)
+		c.base, c.http = &url.URL{Scheme: "http", Host: "localhost"}, newHTTP(u.Path, nil)
 	case c.http == nil:
-		c.http = newHTTP("")
+		c.http = newHTTP("", o.TLS)
 	}
 	agent := cmp.Or(o.UserAgent, "hypersdk-client")
 	c.sign = func(h http.Header) {
@@ -87,11 +90,11 @@ func New(baseURL string, o Options) (*Client, error) {
 
 // newHTTP returns an HTTP client that follows no redirect, over a unix socket if
 // one is named.
-func newHTTP(socket string) *http.Client {
+func newHTTP(socket string, trust *tls.Config) *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext,
-		ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: time.Minute,
+		ForceAttemptHTTP2: true, TLSClientConfig: trust, TLSHandshakeTimeout: 10 * time.Second, IdleConnTimeout: time.Minute,
 	}
 	if socket != "" {
 		t.Proxy = nil

@@ -304,7 +304,7 @@ func (c *ctl) readFile(file string) ([]byte, error) {
 
 // completeJobs completes job ids in the shell.
 func (c *ctl) completeJobs(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	d, err := console.Connect(c.server, c.keyFile)
+	d, err := console.Connect(c.server, c.keyFile, c.caFile)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -31,6 +31,7 @@ type ctl struct {
 	out, err io.Writer
 	server   string
 	keyFile  string
+	caFile   string
 	json     bool
 }
 
@@ -59,6 +60,7 @@ HYPERVISORD_API_KEY.
 	f := root.PersistentFlags()
 	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("HYPERVISORD_SERVER"), console.DefaultServer), "URL of the daemon (default $HYPERVISORD_SERVER)")
 	f.StringVar(&c.keyFile, "api-key-file", os.Getenv("HYPERVISORD_API_KEY_FILE"), "file that holds the API key (default $HYPERVISORD_API_KEY_FILE)")
+	f.StringVar(&c.caFile, "ca", os.Getenv("HYPERVISORD_CA_FILE"), "file with the CA of the daemon's certificate, besides the system's (default $HYPERVISORD_CA_FILE)")
 	f.BoolVar(&c.json, "json", false, "write JSON")
 	root.AddCommand(webhooksCommand(c))
 	root.AddCommand(jobsCommand(c), schedulesCommand(c), retentionCommand(c), vmsCommand(c), statusCommand(c), nodesCommand(c), tenantsCommand(c), keysCommand(c))
@@ -85,7 +87,7 @@ HYPERVISORD_API_KEY.
 // do runs f with a client.
 func (c *ctl) do(f func(ctx context.Context, d *client.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		d, err := console.Connect(c.server, c.keyFile)
+		d, err := console.Connect(c.server, c.keyFile, c.caFile)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 
 	"github.com/hypersdk/hypersdk/client"
 	"github.com/hypersdk/hypersdk/internal/console"
@@ -14,7 +15,7 @@ import (
 type remote struct{ c *client.Client }
 
 func newRemote(url, keyFile string) (*remote, error) {
-	c, err := console.Connect(url, keyFile)
+	c, err := console.Connect(url, keyFile, os.Getenv("HYPERVISORD_CA_FILE"))
 	return &remote{c: c}, err
 }
 

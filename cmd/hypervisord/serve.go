@@ -26,7 +26,8 @@ GOVC_INSECURE fill what the vsphere section leaves empty.
 
 SIGHUP makes it read the configuration again and take over ` + strings.Join(daemon.LiveKeys(), ", ") + `.
 Of other keys that changed it says in the log that they take effect at the next
-start. A file that is wrong changes nothing.`,
+start. A file that is wrong changes nothing. A changed certificate (tls.cert_file,
+tls.key_file) is read again by itself, at SIGHUP at once.`,
 		Example: "  hypervisord serve --config /etc/hypersdk/config.yaml\n  HYPERVISORD_STATE_DIR=/tmp/hx hypervisord serve",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

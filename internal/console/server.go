@@ -2,6 +2,8 @@ package console
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,8 +19,9 @@ import (
 const DefaultServer = "http://127.0.0.1:8080"
 
 // Connect makes a client of a daemon. The key comes from a file, or from
-// HYPERVISORD_API_KEY; never from the command line, which others can read.
-func Connect(url, keyFile string) (*client.Client, error) {
+// HYPERVISORD_API_KEY; never from the command line, which others can read. caFile
+// may be empty: then the system's CAs are trusted.
+func Connect(url, keyFile, caFile string) (*client.Client, error) {
 	key := os.Getenv("HYPERVISORD_API_KEY")
 	if keyFile != "" {
 		text, err := os.ReadFile(keyFile)
@@ -27,8 +30,31 @@ func Connect(url, keyFile string) (*client.Client, error) {
 		}
 		key = strings.TrimSpace(string(text))
 	}
-	c, err := client.New(url, client.Options{APIKey: key})
+	trust, err := trusted(caFile)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(url, client.Options{APIKey: key, TLS: trust})
 	return c, ServerError(err)
+}
+
+// trusted adds the CAs of a file to the system's.
+func trusted(caFile string) (*tls.Config, error) {
+	if caFile == "" {
+		return nil, nil //nolint:nilnil // nil is the default of net/http
+	}
+	text, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "HX-CLI-009", "the CA file "+caFile+" cannot be read", "check its path and permissions")
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fault.New(fault.Invalid, "HX-CLI-010", "the CA file "+caFile+" holds no certificate", "give certificates as PEM")
+	}
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
 }
 
 // statusKinds turn an answer back into the kind of error that it was made of.

@@ -68,8 +68,10 @@ type Config struct {
 	// while the API listens on a loopback address), on, off.
 	Pages string `yaml:"pages"`
 
-	Health HealthConfig `yaml:"health"`
-	Admin  AdminConfig  `yaml:"admin"`
+	Health   HealthConfig   `yaml:"health"`
+	Admin    AdminConfig    `yaml:"admin"`
+	TLS      TLSConfig      `yaml:"tls"`
+	Security SecurityConfig `yaml:"security"`
 }
 
 // OutputConfig says where exports may go.
@@ -136,6 +138,8 @@ func DefaultConfig() Config {
 		Pages:          pagesLocal,
 		Health:         HealthConfig{QueueDepth: 1000},
 		Webhooks:       defaultWebhooks(),
+		TLS:            TLSConfig{MinVersion: "1.3"},
+		Security:       defaultSecurity(),
 	}
 }
 
@@ -228,6 +232,8 @@ func (c *Config) check() error {
 	wrong = append(wrong, c.checkPages()...)
 	wrong = append(wrong, c.Health.check()...)
 	wrong = append(wrong, c.Admin.check()...)
+	wrong = append(wrong, c.checkTLS()...)
+	wrong = append(wrong, c.Security.check()...)
 	if _, err := c.bandwidth(); err != nil {
 		wrong = append(wrong, "bandwidth: "+fault.As(err).Msg)
 	}

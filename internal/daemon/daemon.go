@@ -47,6 +47,8 @@ type Daemon struct {
 	stopping context.CancelFunc // tells the doors first
 	streams  *stream.Hall
 	reload   reload
+
+	certificate *certificate // nil: plain HTTP
 }
 
 // New opens the state and the listener. Run must follow, or Close. Kinds:
@@ -145,7 +147,8 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	}
 	doors, stopping := context.WithCancel(context.WithoutCancel(ctx))
 	d.stopping = stopping
-	entry := gate.New(authenticator, nil)
+	limits := d.cfg.Security.limits()
+	entry := d.cfg.Security.gate(authenticator, limits)
 	d.streams = stream.NewHall(doors, entry)
 	tryouts, err := d.pages()
 	if err != nil {
@@ -160,7 +163,15 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	if err != nil {
 		return err
 	}
+	if limits != nil {
+		if err := limits.Assign(api.Operations()); err != nil {
+			return err
+		}
+	}
 	d.server = rest.NewServer(api, d.log)
+	if err := d.secure(d.server); err != nil {
+		return err
+	}
 	var lc net.ListenConfig
 	if err := d.openAdmin(ctx, metrics.Handler()); err != nil {
 		return err
@@ -191,7 +202,19 @@ func (d *Daemon) authenticator() (gate.Authenticator, error) {
 func (d *Daemon) Addr() net.Addr { return d.listener.Addr() }
 
 // URL is the base URL of the API.
-func (d *Daemon) URL() string { return "http://" + d.Addr().String() }
+func (d *Daemon) URL() string {
+	if d.certificate != nil {
+		return "https://" + d.Addr().String()
+	}
+	return "http://" + d.Addr().String()
+}
+
+func (d *Daemon) serve() error {
+	if d.certificate != nil {
+		return d.server.ServeTLS(d.listener, "", "")
+	}
+	return d.server.Serve(d.listener)
+}
 
 // Run serves until ctx is done, then stops in order: no new requests, running
 // jobs handed back with their checkpoints, the store closed. A failing disk below
@@ -204,7 +227,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	g.Go(func() error { return d.engine.Run(run) })
 	g.Go(func() error { return d.reloads(run) })
 	g.Go(func() error {
-		if err := d.server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := d.serve(); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
 		}
 		return nil

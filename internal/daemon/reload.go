@@ -57,6 +57,9 @@ func (d *Daemon) reloads(ctx context.Context) error {
 			return nil
 		case <-d.reload.signals:
 		}
+		if d.certificate != nil {
+			d.certificate.Reload()
+		}
 		next, err := d.reload.load()
 		if err != nil {
 			d.log.ErrorContext(ctx, "the configuration was not reloaded: nothing has changed", "error", fault.Detail(err))

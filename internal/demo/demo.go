@@ -88,7 +88,7 @@ func (d *demo) start(ctx context.Context) error {
 		return errors.Join(err, d.sim.Close())
 	}
 	d.sayf("hypervisord serves %s\n", d.daemon.URL())
-	if d.client, err = console.Connect(d.daemon.URL(), cfg.Auth.KeyFile); err != nil {
+	if d.client, err = console.Connect(d.daemon.URL(), cfg.Auth.KeyFile, ""); err != nil {
 		return errors.Join(err, d.daemon.Close(ctx), d.sim.Close())
 	}
 	return nil

@@ -25,6 +25,13 @@ func (a Allowance) Set(h http.Header) {
 	h.Set("RateLimit", strconv.Quote(a.Policy)+";r="+strconv.FormatInt(a.Remaining, 10)+";t="+seconds(a.Reset))
 }
 
+// SetRetry writes how long to wait for the next turn.
+func (a Allowance) SetRetry(h http.Header) {
+	if a.Limit > 0 {
+		h.Set("Retry-After", seconds(max(a.Reset, time.Second)))
+	}
+}
+
 // seconds rounds up: whoever waits that long waits long enough.
 func seconds(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)

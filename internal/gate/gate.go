@@ -4,10 +4,12 @@ package gate
 
 import (
 	"context"
-	"net"
 	"net/http"
+	"net/netip"
 	"regexp"
+	"time"
 
+	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 	"github.com/hypersdk/hypersdk/internal/tracing"
 )
@@ -28,21 +30,54 @@ type Limiter interface {
 type Gate struct {
 	auth    Authenticator
 	limiter Limiter
+	proxies Proxies
+	strikes *buckets[netip.Addr] // refused credentials; nil: not counted
 }
+
+// strike is how many credentials of one client may be refused.
+var strike = rate{perMinute: 60, burst: 30}
 
 // New makes a Gate. limiter may be nil: then nothing is limited.
 func New(auth Authenticator, limiter Limiter) *Gate { return &Gate{auth: auth, limiter: limiter} }
 
+// Behind makes the gate look for clients behind these proxies, and turn away
+// those of whom too many credentials were refused. now may be nil. It must be done
+// before the first Enter.
+func (g *Gate) Behind(proxies Proxies, now func() time.Time) *Gate {
+	if now == nil {
+		now = time.Now
+	}
+	g.proxies, g.strikes = proxies, newBuckets[netip.Addr](now)
+	return g
+}
+
 // Enter authenticates the request. The principal knows where it calls from. Kinds
-// as those of the Authenticator.
+// as those of the Authenticator, and Exhausted: then nobody looked at the
+// credential, so that the answer tells nothing about it.
 func (g *Gate) Enter(r *http.Request, door string) (tenant.Principal, error) {
+	client := network(g.proxies.client(r))
+	if g.strikes != nil {
+		if _, _, ok := g.strikes.look(client, strike); !ok {
+			return tenant.Principal{}, fault.New(fault.Exhausted, "HX-GATE-002", "too many credentials from this address were refused", "wait, and check the credential")
+		}
+	}
+	p, err := g.Again(r, door)
+	if g.strikes != nil && fault.Is(err, fault.Unauthenticated) {
+		g.strikes.take(client, strike)
+	}
+	return p, err
+}
+
+// Again asks whether a request that entered may still be here. It is Enter, but
+// what others do at the same address does not matter.
+func (g *Gate) Again(r *http.Request, door string) (tenant.Principal, error) {
 	p, err := g.auth.Authenticate(r)
 	if err != nil {
 		return tenant.Principal{}, err
 	}
 	tracing.Note(r.Context(), p.Words()...)
 	return p.From(tenant.Origin{
-		IP: address(r), Door: door, RequestID: RequestID(r.Context()), TraceParent: traceParent(r),
+		IP: g.address(r), Door: door, RequestID: RequestID(r.Context()), TraceParent: traceParent(r),
 	}), nil
 }
 
@@ -67,13 +102,12 @@ func (g *Gate) Charge(ctx context.Context, p tenant.Principal, operation string)
 	return g.limiter.Take(p, operation)
 }
 
-// address is the peer's.
-func address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return ""
+// address is the client's; "" if it has none.
+func (g *Gate) address(r *http.Request) string {
+	if a := g.proxies.client(r); a.IsValid() {
+		return a.String()
 	}
-	return host
+	return ""
 }
 
 var traceParentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)

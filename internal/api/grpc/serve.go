@@ -65,7 +65,7 @@ func (d *Door) admit(w http.ResponseWriter, r *http.Request, m method, c *call) 
 		return err
 	}
 	c.enter = func() error {
-		_, err := d.deps.Gate.Enter(r, name)
+		_, err := d.deps.Gate.Again(r, name)
 		return err
 	}
 	allowance, err := d.deps.Gate.Charge(r.Context(), c.principal, m.operation)

@@ -59,6 +59,7 @@ func (a *API) authenticate(hc huma.Context, next func(huma.Context)) {
 	allowance, err := a.deps.Gate.Charge(r.Context(), p, hc.Operation().OperationID)
 	allowance.Set(w.Header())
 	if err != nil {
+		allowance.SetRetry(w.Header())
 		a.refuse(w, r, err)
 		return
 	}

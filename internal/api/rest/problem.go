@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -117,7 +116,11 @@ func (p *Problem) GetHeaders() http.Header {
 // refuse answers an error where huma has no hand in it.
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.problem(r.Context(), err)
-	maps.Copy(w.Header(), p.GetHeaders())
+	for name, values := range p.GetHeaders() {
+		if w.Header().Get(name) == "" { // the limit knows better how long to wait
+			w.Header()[name] = values
+		}
+	}
 	w.Header().Set("Content-Type", problemType)
 	w.Header().Del("Content-Length")
 	w.WriteHeader(p.Status)

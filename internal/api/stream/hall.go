@@ -88,7 +88,7 @@ func (h *Hall) Guard(ctx context.Context, r *http.Request, door string) (guarded
 				return
 			case <-tick.C:
 			}
-			_, err := h.gate.Enter(r.WithContext(guarded), door)
+			_, err := h.gate.Again(r.WithContext(guarded), door)
 			if fault.Is(err, fault.Unauthenticated) || fault.Is(err, fault.Denied) {
 				cancel(err)
 				return

@@ -1,0 +1,83 @@
+package daemon
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/hypersdk/hypersdk/internal/gate"
+)
+
+// SecurityConfig bounds what callers may do to the daemon.
+type SecurityConfig struct {
+	RateLimit RateLimitConfig `yaml:"rate_limit"`
+	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is
+	// believed.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+}
+
+// RateLimitConfig bounds how often each principal may call, on each node.
+type RateLimitConfig struct {
+	Enabled           bool `yaml:"enabled"`
+	RequestsPerMinute int  `yaml:"requests_per_minute"` // of all operations together
+	Burst             int  `yaml:"burst"`               // requests at once
+	// PerEndpoint holds the requests per minute of single endpoints, which then
+	// do not count for the others: /jobs/submit, or POST /jobs/submit, or the
+	// operation's id. They hold for gRPC and GraphQL, too.
+	PerEndpoint map[string]int `yaml:"per_endpoint"`
+}
+
+// defaultSecurity stops what runs wild, and no more.
+func defaultSecurity() SecurityConfig {
+	return SecurityConfig{RateLimit: RateLimitConfig{Enabled: true, RequestsPerMinute: 60_000, Burst: 10_000}}
+}
+
+func (s SecurityConfig) check() (wrong []string) {
+	if what := s.RateLimit.rates().Check(); what != "" {
+		wrong = append(wrong, "security.rate_limit."+what)
+	}
+	for _, text := range s.TrustedProxies {
+		if _, err := netip.ParsePrefix(text); err != nil {
+			wrong = append(wrong, fmt.Sprintf("security.trusted_proxies: %q is not of the form 10.0.0.0/8", text))
+		}
+	}
+	return wrong
+}
+
+func (r RateLimitConfig) rates() gate.Rates {
+	return gate.Rates{PerMinute: r.RequestsPerMinute, Burst: r.Burst, Own: r.PerEndpoint}
+}
+
+// proxies are valid: check looked at them.
+func (s SecurityConfig) proxies() gate.Proxies {
+	all := make(gate.Proxies, 0, len(s.TrustedProxies))
+	for _, text := range s.TrustedProxies {
+		if n, err := netip.ParsePrefix(text); err == nil {
+			all = append(all, n.Masked())
+		}
+	}
+	return all
+}
+
+// limits are nil if there are none.
+func (s SecurityConfig) limits() *gate.Limits {
+	if !s.RateLimit.Enabled {
+		return nil
+	}
+	return gate.NewLimits(s.RateLimit.rates(), nil)
+}
+
+// gate makes what all doors ask. limits may be nil.
+func (s SecurityConfig) gate(who gate.Authenticator, limits *gate.Limits) *gate.Gate {
+	if limits == nil { // a nil pointer in an interface is not a nil interface
+		return gate.New(who, nil).Behind(s.proxies(), nil)
+	}
+	return gate.New(who, limits).Behind(s.proxies(), nil)
+}
+
+// isLoopback tells whether only this machine reaches the address of a listener.
+func isLoopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
+}
