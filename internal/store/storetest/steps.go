@@ -89,3 +89,29 @@ func testSteps(w *world) {
 		w.Errorf("a deleted workflow leaves %v, %v", saved, err)
 	}
 }
+
+// testRestartSteps: a workflow that is retried by hand keeps what completed, with
+// its receipt, and knows nothing of the rest; the lease before is stale.
+func testRestartSteps(w *world) {
+	l := w.running(func(s *job.Spec) { *s = flow() })
+	e, h := job.StepState{ID: "e", Type: "export"}, job.StepState{ID: "h", Type: "webhook"}
+	e.Begin(w.now())
+	e.End(job.StepCompleted, nil, "", w.now())
+	h.Begin(w.now())
+	h.End(job.StepFailed, errTest, "", w.now())
+	steps := w.Steps(l)
+	w.must(steps.Save(w.ctx, 0, e, []byte(`{"r":1}`)))
+	w.must(steps.Save(w.ctx, 1, h, nil))
+	w.apply(l, job.FailWith("a", errTest))
+	w.mustChange(l.Job.ID, job.RestartBy(""))
+	if got := w.job(l.Job.ID).Steps; !reflect.DeepEqual(got, []job.StepState{e, {ID: "h", Type: "webhook", State: job.StepPending}}) {
+		w.Errorf("it goes on from %+v", got)
+	}
+	again := w.claim()
+	saved, err := w.Steps(again).Load(w.ctx)
+	w.must(err)
+	if len(saved) != 1 || string(saved["e"].Receipt) != `{"r":1}` || again.Job.Attempt != 1 {
+		w.Errorf("attempt %d finds %+v", again.Job.Attempt, saved)
+	}
+	w.wantKind(steps.Save(w.ctx, 1, h, nil), fault.Conflict)
+}

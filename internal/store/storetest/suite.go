@@ -100,6 +100,7 @@ func Run(t *testing.T, open Open) {
 		{"checkpoints", testCheckpoints},
 		{"the ledger", testLedger},
 		{"the steps of a workflow", testSteps},
+		{"a workflow is retried from what failed", testRestartSteps},
 		{"one event for each change", testEvents},
 		{"places in the log", testLog},
 		{"a reader of the log misses nothing", testLogOrder},
