@@ -109,7 +109,7 @@ type objects struct {
 }
 
 // tenant makes a tenant, a key of the role, and the objects that an operation is about
-// ("": all).
+// ("", and the stream of all events: all).
 func (w *world) tenant(id string, role tenant.Role, op string) objects {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -119,7 +119,7 @@ func (w *world) tenant(id string, role tenant.Role, op string) objects {
 	caller, err := w.svc.CreateKey(ctx, root(), o.tenant, service.KeyRequest{Name: "caller", Role: role})
 	must(w.t, err)
 	o.secret = caller.Secret.Reveal()
-	about := func(word string) bool { return op == "" || strings.Contains(op, word) }
+	about := func(word string) bool { return op == "" || op == "stream_events" || strings.Contains(op, word) }
 	if about("key") {
 		weak, err := w.svc.CreateKey(ctx, root(), o.tenant, service.KeyRequest{Name: "weak", Role: tenant.Viewer})
 		must(w.t, err)
