@@ -33,14 +33,16 @@ func TestDoor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for name, test := range map[string]func(t *testing.T, w *world){
-		"unary": testUnary, "errors": testErrors, "nobody enters": testNobodyEnters, "compressed bomb": testCompressedBomb,
+		"errors": testErrors, "nobody enters": testNobodyEnters, "compressed bomb": testCompressedBomb,
 		"Connect": testConnectJSON, "idempotency": testIdempotency, "reflection": testReflection,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, w) })
 	}
 }
 
-func testUnary(t *testing.T, w *world) {
+func TestUnary(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
 	id := w.submit()
 	got, err := call[pb.JobStatusResponse](w, "GetJobStatus", &pb.JobStatusRequest{JobId: id})
 	must(t, err)

@@ -56,16 +56,16 @@ func newWorld(t *testing.T) *world {
 	log := slog.New(slog.DiscardHandler)
 	retention := service.NewRetention(w.store, outputs{}, service.RetentionPolicy{ArtifactAge: time.Nanosecond}, service.RetentionHooks{}, nil, log)
 	entrance := gate.New(auth.NewRing(auth.NewKey(sha256.Sum256([]byte("hvk_ROOT")), root()), w.store, nil), w.limits)
+	hall := stream.NewHall(ctx, entrance)
 	var api *rest.API
 	door := grpc.New(ctx, grpc.Deps{
-		Service: w.svc, Retention: retention, Inventory: inventory{}, Gate: entrance, Log: log, Version: version,
+		Service: w.svc, Retention: retention, Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: version,
 		Ready: func(ctx context.Context) bool { return api.Ready(ctx) },
 	})
 	var doors []rest.Door
 	for _, p := range door.Patterns() {
 		doors = append(doors, rest.Door{Pattern: p, Handler: door})
 	}
-	hall := stream.NewHall(ctx, entrance)
 	doors = append(doors, rest.Door{Pattern: graph.Pattern, Handler: graph.New(graph.Deps{
 		Service: w.svc, Retention: retention, Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: version,
 	})})
