@@ -26,7 +26,7 @@ type Deps struct {
 	Retention *service.Retention // nil: the method is unimplemented
 	Inventory Inventory
 	Gate      *gate.Gate
-	Hall      *stream.Hall // of all streams, by whichever door
+	Hall      *stream.Hall                   // of all streams, by whichever door
 	Ready     func(ctx context.Context) bool // as GET /readyz has it
 	Log       *slog.Logger
 	Version   string
