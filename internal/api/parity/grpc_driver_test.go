@@ -74,7 +74,8 @@ var rpcs = map[string]rpc{
 
 	"stream_events": {method: "StreamEvents"}, "socket": {why: "it is a WebSocket"},
 	"get_health": {why: "grpc.health.v1"}, "get_readyz": {why: "grpc.health.v1"}, "get_startupz": {why: "grpc.health.v1"}, "get_livez": {why: "an answer of the health service says so"},
-	"openapi": {why: "the reflection service"}, "workflow_schema": {why: "the proto files have the fields of a step"}, "metrics": {why: "Prometheus scrapes by HTTP"},
+	"openapi": {why: "the reflection service"}, "workflow_schema": {why: "the proto files have the fields of a step"},
+	"job_schema": {why: "the proto files have them"}, "profile_schema": {why: "it is of a file"}, "config_schema": {why: "it is of a file"}, "metrics": {why: "Prometheus scrapes by HTTP"},
 }
 
 func (*grpcDriver) lacks(op string) string {
