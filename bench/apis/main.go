@@ -21,7 +21,7 @@ func main() {
 	flag.DurationVar(&b.turn, "turn", 2*time.Second, "length of a turn")
 	flag.StringVar(&b.bin, "bin", "bin/hypervisord", "the daemon")
 	flag.StringVar(&b.out, "out", "docs/bench/apis.md", "where the tables go; - for standard output only")
-	doors := flag.String("doors", "REST,gRPC,gRPC/16,GraphQL", "what is compared with the first")
+	doors := flag.String("doors", "REST,gRPC,gRPC each,GraphQL", "what is compared with the first")
 	flag.Parse()
 	b.doors = strings.Split(*doors, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

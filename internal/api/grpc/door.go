@@ -14,6 +14,7 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 	"connectrpc.com/connect/v2/connectproto"
 
+	"github.com/hypersdk/hypersdk/internal/api/stream"
 	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -25,6 +26,7 @@ type Deps struct {
 	Retention *service.Retention // nil: the method is unimplemented
 	Inventory Inventory
 	Gate      *gate.Gate
+	Hall      *stream.Hall                   // of all streams, by whichever door
 	Ready     func(ctx context.Context) bool // as GET /readyz has it
 	Log       *slog.Logger
 	Version   string

@@ -24,6 +24,7 @@ import (
 	pb "github.com/hypersdk/hypersdk/api/gen/hypervisord/v1"
 	"github.com/hypersdk/hypersdk/internal/api/grpc"
 	"github.com/hypersdk/hypersdk/internal/api/rest"
+	"github.com/hypersdk/hypersdk/internal/api/stream"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -78,7 +79,7 @@ func newWorld(t *testing.T, change ...setup) *world {
 	server := rest.NewServer(nil, log)
 	var api *rest.API
 	d := grpc.Deps{
-		Service: w.svc, Inventory: w.inv, Gate: g, Log: log, Version: "v0.0.0-test",
+		Service: w.svc, Inventory: w.inv, Gate: g, Hall: stream.NewHall(ctx, g), Log: log, Version: "v0.0.0-test",
 		Ready: func(ctx context.Context) bool { return api.Ready(ctx) },
 	}
 	for _, c := range change {

@@ -28,6 +28,18 @@ import (
 	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
+// TestDoor are the tests that leave the world as it is, or do not mind.
+func TestDoor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, test := range map[string]func(t *testing.T, w *world){
+		"errors": testErrors, "nobody enters": testNobodyEnters, "compressed bomb": testCompressedBomb,
+		"Connect": testConnectJSON, "idempotency": testIdempotency, "reflection": testReflection,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, w) })
+	}
+}
+
 func TestUnary(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -61,9 +73,7 @@ func TestRoadmapFieldNumbers(t *testing.T) {
 	}
 }
 
-func TestErrors(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func testErrors(t *testing.T, w *world) {
 	id := w.submit()
 	unknownField := &pb.JobStatusRequest{JobId: id}
 	unknownField.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1))
@@ -119,9 +129,7 @@ func TestErrorDetails(t *testing.T) {
 	}
 }
 
-func TestNobodyEnters(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func testNobodyEnters(t *testing.T, w *world) {
 	for name, ctx := range map[string]context.Context{
 		"no key": metadata.NewOutgoingContext(t.Context(), nil), "wrong": w.as("x-api-key", "hvk_WRONG"), "wrong bearer": w.as("x-api-key", "", "authorization", "Bearer x"),
 	} {
@@ -137,9 +145,7 @@ func TestNobodyEnters(t *testing.T) {
 }
 
 // A message that is small on the wire and large in memory.
-func TestCompressedBomb(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func testCompressedBomb(t *testing.T, w *world) {
 	raw, err := proto.Marshal(&pb.JobRequest{VmPath: strings.Repeat("x", 8<<20)})
 	must(t, err)
 	body := gzipped(t, raw)
@@ -157,9 +163,7 @@ func TestCompressedBomb(t *testing.T) {
 }
 
 // The same port speaks Connect: JSON over HTTP/1.1, with the names of REST.
-func TestConnectJSON(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func testConnectJSON(t *testing.T, w *world) {
 	id := w.submit()
 	post := func(body string) (int, string) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+svc+"GetJobStatus", strings.NewReader(body))
@@ -180,9 +184,7 @@ func TestConnectJSON(t *testing.T) {
 	}
 }
 
-func TestIdempotency(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func testIdempotency(t *testing.T, w *world) {
 	in := &pb.JobRequest{VmPath: "a", RequestId: "r1"}
 	first, err := call[pb.JobResponse](w, "SubmitJob", in)
 	must(t, err)
@@ -231,9 +233,7 @@ func TestListJobs(t *testing.T) {
 	}
 }
 
-func TestReflection(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func testReflection(t *testing.T, w *world) {
 	s, err := reflectionpb.NewServerReflectionClient(w.conn).ServerReflectionInfo(t.Context()) // open to everybody
 	must(t, err)
 	ask := func(r *reflectionpb.ServerReflectionRequest) *reflectionpb.ServerReflectionResponse {

@@ -111,7 +111,7 @@ func (*graphqlDriver) lacks(op string) string {
 		return "it is for machines that know no GraphQL"
 	case "socket":
 		return "it is a WebSocket of its own"
-	case "openapi", "workflow_schema":
+	case "openapi", "workflow_schema", "job_schema", "profile_schema", "config_schema", "get_startupz":
 		return "introspection tells of the schema"
 	}
 	return "UNKNOWN: add it to fields"

@@ -72,9 +72,10 @@ var rpcs = map[string]rpc{
 	"change_tenant": {method: "ChangeTenant", id: "id", body: "change"}, "delete_tenant": {method: "DeleteTenant", id: "id"},
 	"pause_tenant": {method: "PauseTenant", id: "id"}, "resume_tenant": {method: "ResumeTenant", id: "id"}, "tenant_usage": {method: "GetTenantUsage", id: "id"},
 
-	"stream_events": {why: "StreamJobUpdates follows one job"}, "socket": {why: "it is a WebSocket"},
+	"stream_events": {method: "StreamEvents"}, "socket": {why: "it is a WebSocket"},
 	"get_health": {why: "grpc.health.v1"}, "get_readyz": {why: "grpc.health.v1"}, "get_startupz": {why: "grpc.health.v1"}, "get_livez": {why: "an answer of the health service says so"},
-	"openapi": {why: "the reflection service"}, "workflow_schema": {why: "the proto files have the fields of a step"}, "metrics": {why: "Prometheus scrapes by HTTP"},
+	"openapi": {why: "the reflection service"}, "workflow_schema": {why: "the proto files have the fields of a step"},
+	"job_schema": {why: "the proto files have them"}, "profile_schema": {why: "it is of a file"}, "config_schema": {why: "it is of a file"}, "metrics": {why: "Prometheus scrapes by HTTP"},
 }
 
 func (*grpcDriver) lacks(op string) string {
@@ -125,6 +126,10 @@ func (d *grpcDriver) request(t *testing.T, c call, r rpc) map[string]any {
 			req[moved] = v
 			delete(body, moved)
 		}
+	}
+	if kind, ok := c.query["kind"].(string); ok {
+		c.query = maps.Clone(c.query)
+		c.query["kind"] = strings.Split(kind, ",")
 	}
 	if c.op == "create_tenant" {
 		req["id"] = body["id"]
@@ -184,7 +189,7 @@ func (d *grpcDriver) stream(t *testing.T, ctx context.Context, c call, of protor
 		all = append(all, tree(t, out.ProtoReflect()))
 	}
 	switch c.op {
-	case "job_events":
+	case "job_events", "stream_events":
 		var events []any
 		for _, u := range all {
 			if e := u.(map[string]any)["event"]; e != nil {

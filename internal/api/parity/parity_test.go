@@ -21,13 +21,15 @@ import (
 func TestParity(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	t.Run("every use case has its scenario", func(t *testing.T) { everyUseCase(t, w) })
+	t.Run("the same resource", func(t *testing.T) { sameResource(t, w) })
 	for i, s := range scenarios {
 		var before, by any
 		for _, d := range w.drivers {
 			if d.lacks(s.op) != "" {
 				continue
 			}
-			o := w.tenant(fmt.Sprintf("s%d-%s", i, d.door()), role(s))
+			o := w.tenant(fmt.Sprintf("s%d-%s", i, d.door()), role(s), s.op)
 			got := s.play(t, w, d, o)
 			s.judge(t, d, o, got)
 			now := shared(s, got, w.left(o), o)
@@ -141,9 +143,9 @@ var ownForms = []struct {
 }{
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`), "ID"},
 	{regexp.MustCompile(`hvk_[A-Z2-7]+`), "KEY"},
-	{regexp.MustCompile(`"(\w+_at|\w+_since|estimated_start|time|at|timestamp|last_seen|last_run)":"20[^"]+Z"`), `"$1":"TIME"`},
+	{regexp.MustCompile(`"([\w/]+_at|[\w/]+_for|\w+_since|estimated_start|time|at|timestamp|last_seen|last_run)":"20[^"]+Z"`), `"$1":"TIME"`},
 	{regexp.MustCompile(`"(next_cursor|request_id|door)":"[^"]+"`), `"$1":"TEXT"`},
-	{regexp.MustCompile(`"pos":[0-9]+,`), ""}, // it comes a moment later
+	{regexp.MustCompile(`"pos":[0-9]+,|"last_used_at":"[^"]+",`), ""}, // they come a moment later
 	{regexp.MustCompile(`"(seq|pos|uptime_seconds|oldest_wait_seconds|seconds)":[0-9.e+-]+`), `"$1":1`},
 	{regexp.MustCompile(`,?"(timestamp|replayed)":("TIME"|true)`), ""},
 }
@@ -156,11 +158,10 @@ func show(v any) string {
 	return string(text)
 }
 
-// TestEveryUseCaseHasItsScenario: each operation of the document is played, and each
-// door has it or says why not.
-func TestEveryUseCaseHasItsScenario(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+// everyUseCase: each operation of the document is played, and each door has it or says
+// why not.
+func everyUseCase(t *testing.T, w *world) {
+	t.Helper()
 	rest := w.drivers[0].(*restDriver)
 	played := map[string]bool{}
 	for _, s := range scenarios {
@@ -185,11 +186,11 @@ func TestEveryUseCaseHasItsScenario(t *testing.T) {
 	}
 }
 
-// TestSameResource reads the same things through each door: not a byte may differ.
-func TestSameResource(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	o := w.tenant("shared", tenant.Platform)
+// sameResource reads the same things through each door: not a byte may differ.
+func sameResource(t *testing.T, w *world) {
+	t.Helper()
+	o := w.tenant("shared", tenant.Platform, "")
+	defer w.quiet(o)
 	w.complete(o)
 	for _, s := range scenarios {
 		if !reads[s.op] || s.prepare != nil || s.kind != "" {
@@ -205,7 +206,7 @@ func TestSameResource(t *testing.T) {
 				c = s.call(o)
 			}
 			c.op, c.secret = s.op, o.secret
-			now := drop(canonical(d.do(t, c).value), "timestamp", "pos") // of the answer; and what comes a moment later
+			now := drop(canonical(d.do(t, c).value), "timestamp", "pos", "last_used_at") // of the answer; and what comes a moment later
 			if before != nil && !reflect.DeepEqual(before, now) {
 				t.Errorf("%s: the doors differ\n%s\n%s: %s", s.name, show(before), d.door(), show(now))
 			}

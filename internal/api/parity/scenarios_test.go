@@ -259,6 +259,6 @@ var errorScenarios = []scenario{
 
 // strangers makes the tenant's objects those of another one.
 func strangers(w *world, o *objects) {
-	other := w.tenant("other-"+string(o.tenant), tenant.Viewer)
+	other := w.tenant("other-"+string(o.tenant), tenant.Viewer, "job")
 	o.job, o.ended = other.job, other.ended
 }

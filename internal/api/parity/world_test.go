@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -55,16 +56,16 @@ func newWorld(t *testing.T) *world {
 	log := slog.New(slog.DiscardHandler)
 	retention := service.NewRetention(w.store, outputs{}, service.RetentionPolicy{ArtifactAge: time.Nanosecond}, service.RetentionHooks{}, nil, log)
 	entrance := gate.New(auth.NewRing(auth.NewKey(sha256.Sum256([]byte("hvk_ROOT")), root()), w.store, nil), w.limits)
+	hall := stream.NewHall(ctx, entrance)
 	var api *rest.API
 	door := grpc.New(ctx, grpc.Deps{
-		Service: w.svc, Retention: retention, Inventory: inventory{}, Gate: entrance, Log: log, Version: version,
+		Service: w.svc, Retention: retention, Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: version,
 		Ready: func(ctx context.Context) bool { return api.Ready(ctx) },
 	})
 	var doors []rest.Door
 	for _, p := range door.Patterns() {
 		doors = append(doors, rest.Door{Pattern: p, Handler: door})
 	}
-	hall := stream.NewHall(ctx, entrance)
 	doors = append(doors, rest.Door{Pattern: graph.Pattern, Handler: graph.New(graph.Deps{
 		Service: w.svc, Retention: retention, Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: version,
 	})})
@@ -107,31 +108,46 @@ type objects struct {
 	profile  string
 }
 
-// tenant makes a tenant, and a key of the role.
-func (w *world) tenant(id string, role tenant.Role) objects {
+// tenant makes a tenant, a key of the role, and the objects that an operation is about
+// ("", and the stream of all events: all).
+func (w *world) tenant(id string, role tenant.Role, op string) objects {
 	w.t.Helper()
 	ctx := w.t.Context()
-	o := objects{tenant: tenant.ID(id), us: tenant.NewPrincipal(tenant.ID(id), "us", tenant.All()...)}
+	o := objects{tenant: tenant.ID(id), us: tenant.NewPrincipal(tenant.ID(id), "us", tenant.All()...), profile: "p-" + id}
 	_, err := w.svc.CreateTenant(ctx, root(), o.tenant, service.TenantChange{})
 	must(w.t, err)
-	weak, err := w.svc.CreateKey(ctx, root(), o.tenant, service.KeyRequest{Name: "weak", Role: tenant.Viewer})
-	must(w.t, err)
-	o.key = weak.Key.ID
 	caller, err := w.svc.CreateKey(ctx, root(), o.tenant, service.KeyRequest{Name: "caller", Role: role})
 	must(w.t, err)
 	o.secret = caller.Secret.Reveal()
-	r, err := w.svc.Submit(ctx, o.us, []job.Spec{{VMPath: "/DC/vm/web-01", Labels: map[string]string{"a": "b"}}, {VMPath: "/DC/vm/web-02"}}, service.SubmitOptions{})
+	about := func(word string) bool { return op == "" || op == "stream_events" || strings.Contains(op, word) }
+	if about("key") {
+		weak, err := w.svc.CreateKey(ctx, root(), o.tenant, service.KeyRequest{Name: "weak", Role: tenant.Viewer})
+		must(w.t, err)
+		o.key = weak.Key.ID
+	}
+	if about("job") || about("receipt") || about("usage") {
+		w.jobs(&o)
+	}
+	if about("profile") {
+		_, err = w.svc.PutProfile(ctx, o.us, o.profile, []byte("name: Raw\ndefaults: {format: raw, verify: none}"), "application/yaml")
+		must(w.t, err)
+	}
+	if about("schedule") {
+		sch, err := w.svc.CreateSchedule(ctx, o.us, schedule.Definition{Name: "nightly", Cron: "@yearly", Jobs: []job.Spec{{VMPath: "/DC/vm/web-01"}}})
+		must(w.t, err)
+		o.schedule = sch.ID
+	}
+	return o
+}
+
+// jobs makes a pending job and a cancelled one.
+func (w *world) jobs(o *objects) {
+	w.t.Helper()
+	r, err := w.svc.Submit(w.t.Context(), o.us, []job.Spec{{VMPath: "/DC/vm/web-01", Labels: map[string]string{"a": "b"}}, {VMPath: "/DC/vm/web-02"}}, service.SubmitOptions{})
 	must(w.t, err)
 	o.job, o.ended = r.Jobs[0].ID, r.Jobs[1].ID
-	_, err = w.svc.Cancel(ctx, o.us, o.ended, "no need")
+	_, err = w.svc.Cancel(w.t.Context(), o.us, o.ended, "no need")
 	must(w.t, err)
-	o.profile = "p-" + id
-	_, err = w.svc.PutProfile(ctx, o.us, o.profile, []byte("name: Raw\ndefaults: {format: raw, verify: none}"), "application/yaml")
-	must(w.t, err)
-	sch, err := w.svc.CreateSchedule(ctx, o.us, schedule.Definition{Name: "nightly", Cron: "@yearly", Jobs: []job.Spec{{VMPath: "/DC/vm/web-01"}}})
-	must(w.t, err)
-	o.schedule = sch.ID
-	return o
 }
 
 // complete runs the tenant's pending job to its end.

@@ -27,14 +27,15 @@ var File_hypervisord_v1_hypervisord_proto protoreflect.FileDescriptor
 
 const file_hypervisord_v1_hypervisord_proto_rawDesc = "" +
 	"\n" +
-	" hypervisord/v1/hypervisord.proto\x12\x0ehypervisord.v1\x1a\x1bhypervisord/v1/daemon.proto\x1a\x18hypervisord/v1/job.proto\x1a\x19hypervisord/v1/jobs.proto\x1a\x1dhypervisord/v1/profiles.proto\x1a\x1ehypervisord/v1/schedules.proto\x1a\x1chypervisord/v1/tenants.proto2\xe7\x1a\n" +
+	" hypervisord/v1/hypervisord.proto\x12\x0ehypervisord.v1\x1a\x1bhypervisord/v1/daemon.proto\x1a\x18hypervisord/v1/job.proto\x1a\x19hypervisord/v1/jobs.proto\x1a\x1dhypervisord/v1/profiles.proto\x1a\x1ehypervisord/v1/schedules.proto\x1a\x1chypervisord/v1/tenants.proto2\xb9\x1b\n" +
 	"\x12HypervisordService\x12D\n" +
 	"\tSubmitJob\x12\x1a.hypervisord.v1.JobRequest\x1a\x1b.hypervisord.v1.JobResponse\x12S\n" +
 	"\fGetJobStatus\x12 .hypervisord.v1.JobStatusRequest\x1a!.hypervisord.v1.JobStatusResponse\x12F\n" +
 	"\x10StreamJobUpdates\x12\x15.hypervisord.v1.JobID\x1a\x19.hypervisord.v1.JobUpdate0\x01\x12B\n" +
 	"\bListJobs\x12\x1f.hypervisord.v1.ListJobsRequest\x1a\x13.hypervisord.v1.Job0\x01\x12S\n" +
 	"\n" +
-	"SubmitJobs\x12!.hypervisord.v1.SubmitJobsRequest\x1a\".hypervisord.v1.SubmitJobsResponse\x12<\n" +
+	"SubmitJobs\x12!.hypervisord.v1.SubmitJobsRequest\x1a\".hypervisord.v1.SubmitJobsResponse\x12P\n" +
+	"\fStreamEvents\x12#.hypervisord.v1.StreamEventsRequest\x1a\x19.hypervisord.v1.LogUpdate0\x01\x12<\n" +
 	"\n" +
 	"GetReceipt\x12\x15.hypervisord.v1.JobID\x1a\x17.hypervisord.v1.Receipt\x12@\n" +
 	"\n" +
@@ -88,63 +89,65 @@ var file_hypervisord_v1_hypervisord_proto_goTypes = []any{
 	(*JobID)(nil),                    // 2: hypervisord.v1.JobID
 	(*ListJobsRequest)(nil),          // 3: hypervisord.v1.ListJobsRequest
 	(*SubmitJobsRequest)(nil),        // 4: hypervisord.v1.SubmitJobsRequest
-	(*CancelJobRequest)(nil),         // 5: hypervisord.v1.CancelJobRequest
-	(*CancelJobsRequest)(nil),        // 6: hypervisord.v1.CancelJobsRequest
-	(*PauseJobRequest)(nil),          // 7: hypervisord.v1.PauseJobRequest
-	(*UpdateJobRequest)(nil),         // 8: hypervisord.v1.UpdateJobRequest
-	(*SetJobBandwidthRequest)(nil),   // 9: hypervisord.v1.SetJobBandwidthRequest
-	(*BulkJobsRequest)(nil),          // 10: hypervisord.v1.BulkJobsRequest
-	(*ListProfilesRequest)(nil),      // 11: hypervisord.v1.ListProfilesRequest
-	(*ProfileID)(nil),                // 12: hypervisord.v1.ProfileID
-	(*PutProfileRequest)(nil),        // 13: hypervisord.v1.PutProfileRequest
-	(*RenderProfileRequest)(nil),     // 14: hypervisord.v1.RenderProfileRequest
-	(*ListSchedulesRequest)(nil),     // 15: hypervisord.v1.ListSchedulesRequest
-	(*CreateScheduleRequest)(nil),    // 16: hypervisord.v1.CreateScheduleRequest
-	(*ScheduleID)(nil),               // 17: hypervisord.v1.ScheduleID
-	(*SetScheduleRequest)(nil),       // 18: hypervisord.v1.SetScheduleRequest
-	(*ListTenantsRequest)(nil),       // 19: hypervisord.v1.ListTenantsRequest
-	(*CreateTenantRequest)(nil),      // 20: hypervisord.v1.CreateTenantRequest
-	(*TenantID)(nil),                 // 21: hypervisord.v1.TenantID
-	(*ChangeTenantRequest)(nil),      // 22: hypervisord.v1.ChangeTenantRequest
-	(*TenantUsageRequest)(nil),       // 23: hypervisord.v1.TenantUsageRequest
-	(*ListKeysRequest)(nil),          // 24: hypervisord.v1.ListKeysRequest
-	(*CreateKeyRequest)(nil),         // 25: hypervisord.v1.CreateKeyRequest
-	(*RevokeKeyRequest)(nil),         // 26: hypervisord.v1.RevokeKeyRequest
-	(*RotateKeyRequest)(nil),         // 27: hypervisord.v1.RotateKeyRequest
-	(*ListVMsRequest)(nil),           // 28: hypervisord.v1.ListVMsRequest
-	(*GetVMRequest)(nil),             // 29: hypervisord.v1.GetVMRequest
-	(*ListNodesRequest)(nil),         // 30: hypervisord.v1.ListNodesRequest
-	(*GetStatusRequest)(nil),         // 31: hypervisord.v1.GetStatusRequest
-	(*RunRetentionRequest)(nil),      // 32: hypervisord.v1.RunRetentionRequest
-	(*JobResponse)(nil),              // 33: hypervisord.v1.JobResponse
-	(*JobStatusResponse)(nil),        // 34: hypervisord.v1.JobStatusResponse
-	(*JobUpdate)(nil),                // 35: hypervisord.v1.JobUpdate
-	(*Job)(nil),                      // 36: hypervisord.v1.Job
-	(*SubmitJobsResponse)(nil),       // 37: hypervisord.v1.SubmitJobsResponse
-	(*Receipt)(nil),                  // 38: hypervisord.v1.Receipt
-	(*Explanation)(nil),              // 39: hypervisord.v1.Explanation
-	(*Cancellation)(nil),             // 40: hypervisord.v1.Cancellation
-	(*Cancellations)(nil),            // 41: hypervisord.v1.Cancellations
-	(*BulkResult)(nil),               // 42: hypervisord.v1.BulkResult
-	(*ListProfilesResponse)(nil),     // 43: hypervisord.v1.ListProfilesResponse
-	(*Profile)(nil),                  // 44: hypervisord.v1.Profile
-	(*Rendered)(nil),                 // 45: hypervisord.v1.Rendered
-	(*ListSchedulesResponse)(nil),    // 46: hypervisord.v1.ListSchedulesResponse
-	(*Schedule)(nil),                 // 47: hypervisord.v1.Schedule
-	(*DeleteScheduleResponse)(nil),   // 48: hypervisord.v1.DeleteScheduleResponse
-	(*ListScheduleRunsResponse)(nil), // 49: hypervisord.v1.ListScheduleRunsResponse
-	(*ScheduleRun)(nil),              // 50: hypervisord.v1.ScheduleRun
-	(*ListTenantsResponse)(nil),      // 51: hypervisord.v1.ListTenantsResponse
-	(*Tenant)(nil),                   // 52: hypervisord.v1.Tenant
-	(*UsageReport)(nil),              // 53: hypervisord.v1.UsageReport
-	(*ListKeysResponse)(nil),         // 54: hypervisord.v1.ListKeysResponse
-	(*NewKey)(nil),                   // 55: hypervisord.v1.NewKey
-	(*APIKey)(nil),                   // 56: hypervisord.v1.APIKey
-	(*ListVMsResponse)(nil),          // 57: hypervisord.v1.ListVMsResponse
-	(*VM)(nil),                       // 58: hypervisord.v1.VM
-	(*ListNodesResponse)(nil),        // 59: hypervisord.v1.ListNodesResponse
-	(*Status)(nil),                   // 60: hypervisord.v1.Status
-	(*RetentionReport)(nil),          // 61: hypervisord.v1.RetentionReport
+	(*StreamEventsRequest)(nil),      // 5: hypervisord.v1.StreamEventsRequest
+	(*CancelJobRequest)(nil),         // 6: hypervisord.v1.CancelJobRequest
+	(*CancelJobsRequest)(nil),        // 7: hypervisord.v1.CancelJobsRequest
+	(*PauseJobRequest)(nil),          // 8: hypervisord.v1.PauseJobRequest
+	(*UpdateJobRequest)(nil),         // 9: hypervisord.v1.UpdateJobRequest
+	(*SetJobBandwidthRequest)(nil),   // 10: hypervisord.v1.SetJobBandwidthRequest
+	(*BulkJobsRequest)(nil),          // 11: hypervisord.v1.BulkJobsRequest
+	(*ListProfilesRequest)(nil),      // 12: hypervisord.v1.ListProfilesRequest
+	(*ProfileID)(nil),                // 13: hypervisord.v1.ProfileID
+	(*PutProfileRequest)(nil),        // 14: hypervisord.v1.PutProfileRequest
+	(*RenderProfileRequest)(nil),     // 15: hypervisord.v1.RenderProfileRequest
+	(*ListSchedulesRequest)(nil),     // 16: hypervisord.v1.ListSchedulesRequest
+	(*CreateScheduleRequest)(nil),    // 17: hypervisord.v1.CreateScheduleRequest
+	(*ScheduleID)(nil),               // 18: hypervisord.v1.ScheduleID
+	(*SetScheduleRequest)(nil),       // 19: hypervisord.v1.SetScheduleRequest
+	(*ListTenantsRequest)(nil),       // 20: hypervisord.v1.ListTenantsRequest
+	(*CreateTenantRequest)(nil),      // 21: hypervisord.v1.CreateTenantRequest
+	(*TenantID)(nil),                 // 22: hypervisord.v1.TenantID
+	(*ChangeTenantRequest)(nil),      // 23: hypervisord.v1.ChangeTenantRequest
+	(*TenantUsageRequest)(nil),       // 24: hypervisord.v1.TenantUsageRequest
+	(*ListKeysRequest)(nil),          // 25: hypervisord.v1.ListKeysRequest
+	(*CreateKeyRequest)(nil),         // 26: hypervisord.v1.CreateKeyRequest
+	(*RevokeKeyRequest)(nil),         // 27: hypervisord.v1.RevokeKeyRequest
+	(*RotateKeyRequest)(nil),         // 28: hypervisord.v1.RotateKeyRequest
+	(*ListVMsRequest)(nil),           // 29: hypervisord.v1.ListVMsRequest
+	(*GetVMRequest)(nil),             // 30: hypervisord.v1.GetVMRequest
+	(*ListNodesRequest)(nil),         // 31: hypervisord.v1.ListNodesRequest
+	(*GetStatusRequest)(nil),         // 32: hypervisord.v1.GetStatusRequest
+	(*RunRetentionRequest)(nil),      // 33: hypervisord.v1.RunRetentionRequest
+	(*JobResponse)(nil),              // 34: hypervisord.v1.JobResponse
+	(*JobStatusResponse)(nil),        // 35: hypervisord.v1.JobStatusResponse
+	(*JobUpdate)(nil),                // 36: hypervisord.v1.JobUpdate
+	(*Job)(nil),                      // 37: hypervisord.v1.Job
+	(*SubmitJobsResponse)(nil),       // 38: hypervisord.v1.SubmitJobsResponse
+	(*LogUpdate)(nil),                // 39: hypervisord.v1.LogUpdate
+	(*Receipt)(nil),                  // 40: hypervisord.v1.Receipt
+	(*Explanation)(nil),              // 41: hypervisord.v1.Explanation
+	(*Cancellation)(nil),             // 42: hypervisord.v1.Cancellation
+	(*Cancellations)(nil),            // 43: hypervisord.v1.Cancellations
+	(*BulkResult)(nil),               // 44: hypervisord.v1.BulkResult
+	(*ListProfilesResponse)(nil),     // 45: hypervisord.v1.ListProfilesResponse
+	(*Profile)(nil),                  // 46: hypervisord.v1.Profile
+	(*Rendered)(nil),                 // 47: hypervisord.v1.Rendered
+	(*ListSchedulesResponse)(nil),    // 48: hypervisord.v1.ListSchedulesResponse
+	(*Schedule)(nil),                 // 49: hypervisord.v1.Schedule
+	(*DeleteScheduleResponse)(nil),   // 50: hypervisord.v1.DeleteScheduleResponse
+	(*ListScheduleRunsResponse)(nil), // 51: hypervisord.v1.ListScheduleRunsResponse
+	(*ScheduleRun)(nil),              // 52: hypervisord.v1.ScheduleRun
+	(*ListTenantsResponse)(nil),      // 53: hypervisord.v1.ListTenantsResponse
+	(*Tenant)(nil),                   // 54: hypervisord.v1.Tenant
+	(*UsageReport)(nil),              // 55: hypervisord.v1.UsageReport
+	(*ListKeysResponse)(nil),         // 56: hypervisord.v1.ListKeysResponse
+	(*NewKey)(nil),                   // 57: hypervisord.v1.NewKey
+	(*APIKey)(nil),                   // 58: hypervisord.v1.APIKey
+	(*ListVMsResponse)(nil),          // 59: hypervisord.v1.ListVMsResponse
+	(*VM)(nil),                       // 60: hypervisord.v1.VM
+	(*ListNodesResponse)(nil),        // 61: hypervisord.v1.ListNodesResponse
+	(*Status)(nil),                   // 62: hypervisord.v1.Status
+	(*RetentionReport)(nil),          // 63: hypervisord.v1.RetentionReport
 }
 var file_hypervisord_v1_hypervisord_proto_depIdxs = []int32{
 	0,  // 0: hypervisord.v1.HypervisordService.SubmitJob:input_type -> hypervisord.v1.JobRequest
@@ -152,95 +155,97 @@ var file_hypervisord_v1_hypervisord_proto_depIdxs = []int32{
 	2,  // 2: hypervisord.v1.HypervisordService.StreamJobUpdates:input_type -> hypervisord.v1.JobID
 	3,  // 3: hypervisord.v1.HypervisordService.ListJobs:input_type -> hypervisord.v1.ListJobsRequest
 	4,  // 4: hypervisord.v1.HypervisordService.SubmitJobs:input_type -> hypervisord.v1.SubmitJobsRequest
-	2,  // 5: hypervisord.v1.HypervisordService.GetReceipt:input_type -> hypervisord.v1.JobID
-	2,  // 6: hypervisord.v1.HypervisordService.ExplainJob:input_type -> hypervisord.v1.JobID
-	5,  // 7: hypervisord.v1.HypervisordService.CancelJob:input_type -> hypervisord.v1.CancelJobRequest
-	6,  // 8: hypervisord.v1.HypervisordService.CancelJobs:input_type -> hypervisord.v1.CancelJobsRequest
-	7,  // 9: hypervisord.v1.HypervisordService.PauseJob:input_type -> hypervisord.v1.PauseJobRequest
-	2,  // 10: hypervisord.v1.HypervisordService.ResumeJob:input_type -> hypervisord.v1.JobID
-	2,  // 11: hypervisord.v1.HypervisordService.RetryJob:input_type -> hypervisord.v1.JobID
-	8,  // 12: hypervisord.v1.HypervisordService.UpdateJob:input_type -> hypervisord.v1.UpdateJobRequest
-	9,  // 13: hypervisord.v1.HypervisordService.SetJobBandwidth:input_type -> hypervisord.v1.SetJobBandwidthRequest
-	10, // 14: hypervisord.v1.HypervisordService.BulkJobs:input_type -> hypervisord.v1.BulkJobsRequest
-	11, // 15: hypervisord.v1.HypervisordService.ListProfiles:input_type -> hypervisord.v1.ListProfilesRequest
-	12, // 16: hypervisord.v1.HypervisordService.GetProfile:input_type -> hypervisord.v1.ProfileID
-	13, // 17: hypervisord.v1.HypervisordService.PutProfile:input_type -> hypervisord.v1.PutProfileRequest
-	12, // 18: hypervisord.v1.HypervisordService.DeleteProfile:input_type -> hypervisord.v1.ProfileID
-	14, // 19: hypervisord.v1.HypervisordService.RenderProfile:input_type -> hypervisord.v1.RenderProfileRequest
-	15, // 20: hypervisord.v1.HypervisordService.ListSchedules:input_type -> hypervisord.v1.ListSchedulesRequest
-	16, // 21: hypervisord.v1.HypervisordService.CreateSchedule:input_type -> hypervisord.v1.CreateScheduleRequest
-	17, // 22: hypervisord.v1.HypervisordService.GetSchedule:input_type -> hypervisord.v1.ScheduleID
-	18, // 23: hypervisord.v1.HypervisordService.SetSchedule:input_type -> hypervisord.v1.SetScheduleRequest
-	17, // 24: hypervisord.v1.HypervisordService.DeleteSchedule:input_type -> hypervisord.v1.ScheduleID
-	17, // 25: hypervisord.v1.HypervisordService.ListScheduleRuns:input_type -> hypervisord.v1.ScheduleID
-	17, // 26: hypervisord.v1.HypervisordService.PauseSchedule:input_type -> hypervisord.v1.ScheduleID
-	17, // 27: hypervisord.v1.HypervisordService.ResumeSchedule:input_type -> hypervisord.v1.ScheduleID
-	17, // 28: hypervisord.v1.HypervisordService.RunSchedule:input_type -> hypervisord.v1.ScheduleID
-	19, // 29: hypervisord.v1.HypervisordService.ListTenants:input_type -> hypervisord.v1.ListTenantsRequest
-	20, // 30: hypervisord.v1.HypervisordService.CreateTenant:input_type -> hypervisord.v1.CreateTenantRequest
-	21, // 31: hypervisord.v1.HypervisordService.GetTenant:input_type -> hypervisord.v1.TenantID
-	22, // 32: hypervisord.v1.HypervisordService.ChangeTenant:input_type -> hypervisord.v1.ChangeTenantRequest
-	21, // 33: hypervisord.v1.HypervisordService.DeleteTenant:input_type -> hypervisord.v1.TenantID
-	21, // 34: hypervisord.v1.HypervisordService.PauseTenant:input_type -> hypervisord.v1.TenantID
-	21, // 35: hypervisord.v1.HypervisordService.ResumeTenant:input_type -> hypervisord.v1.TenantID
-	23, // 36: hypervisord.v1.HypervisordService.GetTenantUsage:input_type -> hypervisord.v1.TenantUsageRequest
-	24, // 37: hypervisord.v1.HypervisordService.ListKeys:input_type -> hypervisord.v1.ListKeysRequest
-	25, // 38: hypervisord.v1.HypervisordService.CreateKey:input_type -> hypervisord.v1.CreateKeyRequest
-	26, // 39: hypervisord.v1.HypervisordService.RevokeKey:input_type -> hypervisord.v1.RevokeKeyRequest
-	27, // 40: hypervisord.v1.HypervisordService.RotateKey:input_type -> hypervisord.v1.RotateKeyRequest
-	28, // 41: hypervisord.v1.HypervisordService.ListVMs:input_type -> hypervisord.v1.ListVMsRequest
-	29, // 42: hypervisord.v1.HypervisordService.GetVM:input_type -> hypervisord.v1.GetVMRequest
-	30, // 43: hypervisord.v1.HypervisordService.ListNodes:input_type -> hypervisord.v1.ListNodesRequest
-	31, // 44: hypervisord.v1.HypervisordService.GetStatus:input_type -> hypervisord.v1.GetStatusRequest
-	32, // 45: hypervisord.v1.HypervisordService.RunRetention:input_type -> hypervisord.v1.RunRetentionRequest
-	33, // 46: hypervisord.v1.HypervisordService.SubmitJob:output_type -> hypervisord.v1.JobResponse
-	34, // 47: hypervisord.v1.HypervisordService.GetJobStatus:output_type -> hypervisord.v1.JobStatusResponse
-	35, // 48: hypervisord.v1.HypervisordService.StreamJobUpdates:output_type -> hypervisord.v1.JobUpdate
-	36, // 49: hypervisord.v1.HypervisordService.ListJobs:output_type -> hypervisord.v1.Job
-	37, // 50: hypervisord.v1.HypervisordService.SubmitJobs:output_type -> hypervisord.v1.SubmitJobsResponse
-	38, // 51: hypervisord.v1.HypervisordService.GetReceipt:output_type -> hypervisord.v1.Receipt
-	39, // 52: hypervisord.v1.HypervisordService.ExplainJob:output_type -> hypervisord.v1.Explanation
-	40, // 53: hypervisord.v1.HypervisordService.CancelJob:output_type -> hypervisord.v1.Cancellation
-	41, // 54: hypervisord.v1.HypervisordService.CancelJobs:output_type -> hypervisord.v1.Cancellations
-	36, // 55: hypervisord.v1.HypervisordService.PauseJob:output_type -> hypervisord.v1.Job
-	36, // 56: hypervisord.v1.HypervisordService.ResumeJob:output_type -> hypervisord.v1.Job
-	36, // 57: hypervisord.v1.HypervisordService.RetryJob:output_type -> hypervisord.v1.Job
-	36, // 58: hypervisord.v1.HypervisordService.UpdateJob:output_type -> hypervisord.v1.Job
-	36, // 59: hypervisord.v1.HypervisordService.SetJobBandwidth:output_type -> hypervisord.v1.Job
-	42, // 60: hypervisord.v1.HypervisordService.BulkJobs:output_type -> hypervisord.v1.BulkResult
-	43, // 61: hypervisord.v1.HypervisordService.ListProfiles:output_type -> hypervisord.v1.ListProfilesResponse
-	44, // 62: hypervisord.v1.HypervisordService.GetProfile:output_type -> hypervisord.v1.Profile
-	44, // 63: hypervisord.v1.HypervisordService.PutProfile:output_type -> hypervisord.v1.Profile
-	44, // 64: hypervisord.v1.HypervisordService.DeleteProfile:output_type -> hypervisord.v1.Profile
-	45, // 65: hypervisord.v1.HypervisordService.RenderProfile:output_type -> hypervisord.v1.Rendered
-	46, // 66: hypervisord.v1.HypervisordService.ListSchedules:output_type -> hypervisord.v1.ListSchedulesResponse
-	47, // 67: hypervisord.v1.HypervisordService.CreateSchedule:output_type -> hypervisord.v1.Schedule
-	47, // 68: hypervisord.v1.HypervisordService.GetSchedule:output_type -> hypervisord.v1.Schedule
-	47, // 69: hypervisord.v1.HypervisordService.SetSchedule:output_type -> hypervisord.v1.Schedule
-	48, // 70: hypervisord.v1.HypervisordService.DeleteSchedule:output_type -> hypervisord.v1.DeleteScheduleResponse
-	49, // 71: hypervisord.v1.HypervisordService.ListScheduleRuns:output_type -> hypervisord.v1.ListScheduleRunsResponse
-	47, // 72: hypervisord.v1.HypervisordService.PauseSchedule:output_type -> hypervisord.v1.Schedule
-	47, // 73: hypervisord.v1.HypervisordService.ResumeSchedule:output_type -> hypervisord.v1.Schedule
-	50, // 74: hypervisord.v1.HypervisordService.RunSchedule:output_type -> hypervisord.v1.ScheduleRun
-	51, // 75: hypervisord.v1.HypervisordService.ListTenants:output_type -> hypervisord.v1.ListTenantsResponse
-	52, // 76: hypervisord.v1.HypervisordService.CreateTenant:output_type -> hypervisord.v1.Tenant
-	52, // 77: hypervisord.v1.HypervisordService.GetTenant:output_type -> hypervisord.v1.Tenant
-	52, // 78: hypervisord.v1.HypervisordService.ChangeTenant:output_type -> hypervisord.v1.Tenant
-	52, // 79: hypervisord.v1.HypervisordService.DeleteTenant:output_type -> hypervisord.v1.Tenant
-	52, // 80: hypervisord.v1.HypervisordService.PauseTenant:output_type -> hypervisord.v1.Tenant
-	52, // 81: hypervisord.v1.HypervisordService.ResumeTenant:output_type -> hypervisord.v1.Tenant
-	53, // 82: hypervisord.v1.HypervisordService.GetTenantUsage:output_type -> hypervisord.v1.UsageReport
-	54, // 83: hypervisord.v1.HypervisordService.ListKeys:output_type -> hypervisord.v1.ListKeysResponse
-	55, // 84: hypervisord.v1.HypervisordService.CreateKey:output_type -> hypervisord.v1.NewKey
-	56, // 85: hypervisord.v1.HypervisordService.RevokeKey:output_type -> hypervisord.v1.APIKey
-	55, // 86: hypervisord.v1.HypervisordService.RotateKey:output_type -> hypervisord.v1.NewKey
-	57, // 87: hypervisord.v1.HypervisordService.ListVMs:output_type -> hypervisord.v1.ListVMsResponse
-	58, // 88: hypervisord.v1.HypervisordService.GetVM:output_type -> hypervisord.v1.VM
-	59, // 89: hypervisord.v1.HypervisordService.ListNodes:output_type -> hypervisord.v1.ListNodesResponse
-	60, // 90: hypervisord.v1.HypervisordService.GetStatus:output_type -> hypervisord.v1.Status
-	61, // 91: hypervisord.v1.HypervisordService.RunRetention:output_type -> hypervisord.v1.RetentionReport
-	46, // [46:92] is the sub-list for method output_type
-	0,  // [0:46] is the sub-list for method input_type
+	5,  // 5: hypervisord.v1.HypervisordService.StreamEvents:input_type -> hypervisord.v1.StreamEventsRequest
+	2,  // 6: hypervisord.v1.HypervisordService.GetReceipt:input_type -> hypervisord.v1.JobID
+	2,  // 7: hypervisord.v1.HypervisordService.ExplainJob:input_type -> hypervisord.v1.JobID
+	6,  // 8: hypervisord.v1.HypervisordService.CancelJob:input_type -> hypervisord.v1.CancelJobRequest
+	7,  // 9: hypervisord.v1.HypervisordService.CancelJobs:input_type -> hypervisord.v1.CancelJobsRequest
+	8,  // 10: hypervisord.v1.HypervisordService.PauseJob:input_type -> hypervisord.v1.PauseJobRequest
+	2,  // 11: hypervisord.v1.HypervisordService.ResumeJob:input_type -> hypervisord.v1.JobID
+	2,  // 12: hypervisord.v1.HypervisordService.RetryJob:input_type -> hypervisord.v1.JobID
+	9,  // 13: hypervisord.v1.HypervisordService.UpdateJob:input_type -> hypervisord.v1.UpdateJobRequest
+	10, // 14: hypervisord.v1.HypervisordService.SetJobBandwidth:input_type -> hypervisord.v1.SetJobBandwidthRequest
+	11, // 15: hypervisord.v1.HypervisordService.BulkJobs:input_type -> hypervisord.v1.BulkJobsRequest
+	12, // 16: hypervisord.v1.HypervisordService.ListProfiles:input_type -> hypervisord.v1.ListProfilesRequest
+	13, // 17: hypervisord.v1.HypervisordService.GetProfile:input_type -> hypervisord.v1.ProfileID
+	14, // 18: hypervisord.v1.HypervisordService.PutProfile:input_type -> hypervisord.v1.PutProfileRequest
+	13, // 19: hypervisord.v1.HypervisordService.DeleteProfile:input_type -> hypervisord.v1.ProfileID
+	15, // 20: hypervisord.v1.HypervisordService.RenderProfile:input_type -> hypervisord.v1.RenderProfileRequest
+	16, // 21: hypervisord.v1.HypervisordService.ListSchedules:input_type -> hypervisord.v1.ListSchedulesRequest
+	17, // 22: hypervisord.v1.HypervisordService.CreateSchedule:input_type -> hypervisord.v1.CreateScheduleRequest
+	18, // 23: hypervisord.v1.HypervisordService.GetSchedule:input_type -> hypervisord.v1.ScheduleID
+	19, // 24: hypervisord.v1.HypervisordService.SetSchedule:input_type -> hypervisord.v1.SetScheduleRequest
+	18, // 25: hypervisord.v1.HypervisordService.DeleteSchedule:input_type -> hypervisord.v1.ScheduleID
+	18, // 26: hypervisord.v1.HypervisordService.ListScheduleRuns:input_type -> hypervisord.v1.ScheduleID
+	18, // 27: hypervisord.v1.HypervisordService.PauseSchedule:input_type -> hypervisord.v1.ScheduleID
+	18, // 28: hypervisord.v1.HypervisordService.ResumeSchedule:input_type -> hypervisord.v1.ScheduleID
+	18, // 29: hypervisord.v1.HypervisordService.RunSchedule:input_type -> hypervisord.v1.ScheduleID
+	20, // 30: hypervisord.v1.HypervisordService.ListTenants:input_type -> hypervisord.v1.ListTenantsRequest
+	21, // 31: hypervisord.v1.HypervisordService.CreateTenant:input_type -> hypervisord.v1.CreateTenantRequest
+	22, // 32: hypervisord.v1.HypervisordService.GetTenant:input_type -> hypervisord.v1.TenantID
+	23, // 33: hypervisord.v1.HypervisordService.ChangeTenant:input_type -> hypervisord.v1.ChangeTenantRequest
+	22, // 34: hypervisord.v1.HypervisordService.DeleteTenant:input_type -> hypervisord.v1.TenantID
+	22, // 35: hypervisord.v1.HypervisordService.PauseTenant:input_type -> hypervisord.v1.TenantID
+	22, // 36: hypervisord.v1.HypervisordService.ResumeTenant:input_type -> hypervisord.v1.TenantID
+	24, // 37: hypervisord.v1.HypervisordService.GetTenantUsage:input_type -> hypervisord.v1.TenantUsageRequest
+	25, // 38: hypervisord.v1.HypervisordService.ListKeys:input_type -> hypervisord.v1.ListKeysRequest
+	26, // 39: hypervisord.v1.HypervisordService.CreateKey:input_type -> hypervisord.v1.CreateKeyRequest
+	27, // 40: hypervisord.v1.HypervisordService.RevokeKey:input_type -> hypervisord.v1.RevokeKeyRequest
+	28, // 41: hypervisord.v1.HypervisordService.RotateKey:input_type -> hypervisord.v1.RotateKeyRequest
+	29, // 42: hypervisord.v1.HypervisordService.ListVMs:input_type -> hypervisord.v1.ListVMsRequest
+	30, // 43: hypervisord.v1.HypervisordService.GetVM:input_type -> hypervisord.v1.GetVMRequest
+	31, // 44: hypervisord.v1.HypervisordService.ListNodes:input_type -> hypervisord.v1.ListNodesRequest
+	32, // 45: hypervisord.v1.HypervisordService.GetStatus:input_type -> hypervisord.v1.GetStatusRequest
+	33, // 46: hypervisord.v1.HypervisordService.RunRetention:input_type -> hypervisord.v1.RunRetentionRequest
+	34, // 47: hypervisord.v1.HypervisordService.SubmitJob:output_type -> hypervisord.v1.JobResponse
+	35, // 48: hypervisord.v1.HypervisordService.GetJobStatus:output_type -> hypervisord.v1.JobStatusResponse
+	36, // 49: hypervisord.v1.HypervisordService.StreamJobUpdates:output_type -> hypervisord.v1.JobUpdate
+	37, // 50: hypervisord.v1.HypervisordService.ListJobs:output_type -> hypervisord.v1.Job
+	38, // 51: hypervisord.v1.HypervisordService.SubmitJobs:output_type -> hypervisord.v1.SubmitJobsResponse
+	39, // 52: hypervisord.v1.HypervisordService.StreamEvents:output_type -> hypervisord.v1.LogUpdate
+	40, // 53: hypervisord.v1.HypervisordService.GetReceipt:output_type -> hypervisord.v1.Receipt
+	41, // 54: hypervisord.v1.HypervisordService.ExplainJob:output_type -> hypervisord.v1.Explanation
+	42, // 55: hypervisord.v1.HypervisordService.CancelJob:output_type -> hypervisord.v1.Cancellation
+	43, // 56: hypervisord.v1.HypervisordService.CancelJobs:output_type -> hypervisord.v1.Cancellations
+	37, // 57: hypervisord.v1.HypervisordService.PauseJob:output_type -> hypervisord.v1.Job
+	37, // 58: hypervisord.v1.HypervisordService.ResumeJob:output_type -> hypervisord.v1.Job
+	37, // 59: hypervisord.v1.HypervisordService.RetryJob:output_type -> hypervisord.v1.Job
+	37, // 60: hypervisord.v1.HypervisordService.UpdateJob:output_type -> hypervisord.v1.Job
+	37, // 61: hypervisord.v1.HypervisordService.SetJobBandwidth:output_type -> hypervisord.v1.Job
+	44, // 62: hypervisord.v1.HypervisordService.BulkJobs:output_type -> hypervisord.v1.BulkResult
+	45, // 63: hypervisord.v1.HypervisordService.ListProfiles:output_type -> hypervisord.v1.ListProfilesResponse
+	46, // 64: hypervisord.v1.HypervisordService.GetProfile:output_type -> hypervisord.v1.Profile
+	46, // 65: hypervisord.v1.HypervisordService.PutProfile:output_type -> hypervisord.v1.Profile
+	46, // 66: hypervisord.v1.HypervisordService.DeleteProfile:output_type -> hypervisord.v1.Profile
+	47, // 67: hypervisord.v1.HypervisordService.RenderProfile:output_type -> hypervisord.v1.Rendered
+	48, // 68: hypervisord.v1.HypervisordService.ListSchedules:output_type -> hypervisord.v1.ListSchedulesResponse
+	49, // 69: hypervisord.v1.HypervisordService.CreateSchedule:output_type -> hypervisord.v1.Schedule
+	49, // 70: hypervisord.v1.HypervisordService.GetSchedule:output_type -> hypervisord.v1.Schedule
+	49, // 71: hypervisord.v1.HypervisordService.SetSchedule:output_type -> hypervisord.v1.Schedule
+	50, // 72: hypervisord.v1.HypervisordService.DeleteSchedule:output_type -> hypervisord.v1.DeleteScheduleResponse
+	51, // 73: hypervisord.v1.HypervisordService.ListScheduleRuns:output_type -> hypervisord.v1.ListScheduleRunsResponse
+	49, // 74: hypervisord.v1.HypervisordService.PauseSchedule:output_type -> hypervisord.v1.Schedule
+	49, // 75: hypervisord.v1.HypervisordService.ResumeSchedule:output_type -> hypervisord.v1.Schedule
+	52, // 76: hypervisord.v1.HypervisordService.RunSchedule:output_type -> hypervisord.v1.ScheduleRun
+	53, // 77: hypervisord.v1.HypervisordService.ListTenants:output_type -> hypervisord.v1.ListTenantsResponse
+	54, // 78: hypervisord.v1.HypervisordService.CreateTenant:output_type -> hypervisord.v1.Tenant
+	54, // 79: hypervisord.v1.HypervisordService.GetTenant:output_type -> hypervisord.v1.Tenant
+	54, // 80: hypervisord.v1.HypervisordService.ChangeTenant:output_type -> hypervisord.v1.Tenant
+	54, // 81: hypervisord.v1.HypervisordService.DeleteTenant:output_type -> hypervisord.v1.Tenant
+	54, // 82: hypervisord.v1.HypervisordService.PauseTenant:output_type -> hypervisord.v1.Tenant
+	54, // 83: hypervisord.v1.HypervisordService.ResumeTenant:output_type -> hypervisord.v1.Tenant
+	55, // 84: hypervisord.v1.HypervisordService.GetTenantUsage:output_type -> hypervisord.v1.UsageReport
+	56, // 85: hypervisord.v1.HypervisordService.ListKeys:output_type -> hypervisord.v1.ListKeysResponse
+	57, // 86: hypervisord.v1.HypervisordService.CreateKey:output_type -> hypervisord.v1.NewKey
+	58, // 87: hypervisord.v1.HypervisordService.RevokeKey:output_type -> hypervisord.v1.APIKey
+	57, // 88: hypervisord.v1.HypervisordService.RotateKey:output_type -> hypervisord.v1.NewKey
+	59, // 89: hypervisord.v1.HypervisordService.ListVMs:output_type -> hypervisord.v1.ListVMsResponse
+	60, // 90: hypervisord.v1.HypervisordService.GetVM:output_type -> hypervisord.v1.VM
+	61, // 91: hypervisord.v1.HypervisordService.ListNodes:output_type -> hypervisord.v1.ListNodesResponse
+	62, // 92: hypervisord.v1.HypervisordService.GetStatus:output_type -> hypervisord.v1.Status
+	63, // 93: hypervisord.v1.HypervisordService.RunRetention:output_type -> hypervisord.v1.RetentionReport
+	47, // [47:94] is the sub-list for method output_type
+	0,  // [0:47] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name

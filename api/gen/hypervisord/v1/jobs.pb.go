@@ -574,6 +574,162 @@ func (*JobUpdate_Progress) isJobUpdate_Update() {}
 
 func (*JobUpdate_KeepAlive) isJobUpdate_Update() {}
 
+// StreamEventsRequest selects events of the tenant's log: fields are cumulative, the
+// values of a field alternatives.
+type StreamEventsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *int64                 `protobuf:"varint,1,opt,name=after,proto3,oneof" json:"after,omitempty"` // LogUpdate.pos of the last one that was seen; absent: at the end of the log
+	Kind          []string               `protobuf:"bytes,2,rep,name=kind,proto3" json:"kind,omitempty"`          // job.completed, or job.* for all that begin so
+	JobId         []string               `protobuf:"bytes,3,rep,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	Labels        map[string]string      `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the job
+	Progress      bool                   `protobuf:"varint,5,opt,name=progress,proto3" json:"progress,omitempty"`                                                                      // the progress of running jobs, too
+	Once          bool                   `protobuf:"varint,6,opt,name=once,proto3" json:"once,omitempty"`                                                                              // end where the log ended at the call
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamEventsRequest) Reset() {
+	*x = StreamEventsRequest{}
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamEventsRequest) ProtoMessage() {}
+
+func (x *StreamEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamEventsRequest.ProtoReflect.Descriptor instead.
+func (*StreamEventsRequest) Descriptor() ([]byte, []int) {
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StreamEventsRequest) GetAfter() int64 {
+	if x != nil && x.After != nil {
+		return *x.After
+	}
+	return 0
+}
+
+func (x *StreamEventsRequest) GetKind() []string {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *StreamEventsRequest) GetJobId() []string {
+	if x != nil {
+		return x.JobId
+	}
+	return nil
+}
+
+func (x *StreamEventsRequest) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *StreamEventsRequest) GetProgress() bool {
+	if x != nil {
+		return x.Progress
+	}
+	return false
+}
+
+func (x *StreamEventsRequest) GetOnce() bool {
+	if x != nil {
+		return x.Once
+	}
+	return false
+}
+
+// LogUpdate is one element of the stream of all events: an event, the progress of a
+// job, or neither, at least every 15 seconds of silence.
+type LogUpdate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pos           int64                  `protobuf:"varint,1,opt,name=pos,proto3" json:"pos,omitempty"` // what the stream has told so far: come back with it as after
+	Event         *Event                 `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
+	JobId         string                 `protobuf:"bytes,3,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"` // whose progress it is
+	Progress      *Progress              `protobuf:"bytes,4,opt,name=progress,proto3" json:"progress,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogUpdate) Reset() {
+	*x = LogUpdate{}
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogUpdate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogUpdate) ProtoMessage() {}
+
+func (x *LogUpdate) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogUpdate.ProtoReflect.Descriptor instead.
+func (*LogUpdate) Descriptor() ([]byte, []int) {
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *LogUpdate) GetPos() int64 {
+	if x != nil {
+		return x.Pos
+	}
+	return 0
+}
+
+func (x *LogUpdate) GetEvent() *Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *LogUpdate) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *LogUpdate) GetProgress() *Progress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
 // JobFilter selects jobs: fields are cumulative, the values of a field alternatives.
 type JobFilter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -589,7 +745,7 @@ type JobFilter struct {
 
 func (x *JobFilter) Reset() {
 	*x = JobFilter{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[9]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +757,7 @@ func (x *JobFilter) String() string {
 func (*JobFilter) ProtoMessage() {}
 
 func (x *JobFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[9]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +770,7 @@ func (x *JobFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobFilter.ProtoReflect.Descriptor instead.
 func (*JobFilter) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{9}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *JobFilter) GetJobIds() []string {
@@ -673,7 +829,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[10]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +841,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[10]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +854,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{10}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListJobsRequest) GetFilter() *JobFilter {
@@ -732,7 +888,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[11]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -744,7 +900,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[11]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -757,7 +913,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{11}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Receipt) GetDocument() []byte {
@@ -777,7 +933,7 @@ type CancelJobRequest struct {
 
 func (x *CancelJobRequest) Reset() {
 	*x = CancelJobRequest{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[12]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +945,7 @@ func (x *CancelJobRequest) String() string {
 func (*CancelJobRequest) ProtoMessage() {}
 
 func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[12]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +958,7 @@ func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelJobRequest.ProtoReflect.Descriptor instead.
 func (*CancelJobRequest) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{12}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CancelJobRequest) GetJobId() string {
@@ -831,7 +987,7 @@ type Cancellation struct {
 
 func (x *Cancellation) Reset() {
 	*x = Cancellation{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[13]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +999,7 @@ func (x *Cancellation) String() string {
 func (*Cancellation) ProtoMessage() {}
 
 func (x *Cancellation) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[13]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +1012,7 @@ func (x *Cancellation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancellation.ProtoReflect.Descriptor instead.
 func (*Cancellation) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{13}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Cancellation) GetJobId() string {
@@ -890,7 +1046,7 @@ type CancelJobsRequest struct {
 
 func (x *CancelJobsRequest) Reset() {
 	*x = CancelJobsRequest{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[14]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1058,7 @@ func (x *CancelJobsRequest) String() string {
 func (*CancelJobsRequest) ProtoMessage() {}
 
 func (x *CancelJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[14]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1071,7 @@ func (x *CancelJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelJobsRequest.ProtoReflect.Descriptor instead.
 func (*CancelJobsRequest) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{14}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CancelJobsRequest) GetJobIds() []string {
@@ -945,7 +1101,7 @@ type CancelResult struct {
 
 func (x *CancelResult) Reset() {
 	*x = CancelResult{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[15]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1113,7 @@ func (x *CancelResult) String() string {
 func (*CancelResult) ProtoMessage() {}
 
 func (x *CancelResult) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[15]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1126,7 @@ func (x *CancelResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResult.ProtoReflect.Descriptor instead.
 func (*CancelResult) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{15}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelResult) GetJobId() string {
@@ -1011,7 +1167,7 @@ type Cancellations struct {
 
 func (x *Cancellations) Reset() {
 	*x = Cancellations{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[16]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1179,7 @@ func (x *Cancellations) String() string {
 func (*Cancellations) ProtoMessage() {}
 
 func (x *Cancellations) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[16]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1192,7 @@ func (x *Cancellations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancellations.ProtoReflect.Descriptor instead.
 func (*Cancellations) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{16}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Cancellations) GetResults() []*CancelResult {
@@ -1063,7 +1219,7 @@ type PauseJobRequest struct {
 
 func (x *PauseJobRequest) Reset() {
 	*x = PauseJobRequest{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[17]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1075,7 +1231,7 @@ func (x *PauseJobRequest) String() string {
 func (*PauseJobRequest) ProtoMessage() {}
 
 func (x *PauseJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[17]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1088,7 +1244,7 @@ func (x *PauseJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseJobRequest.ProtoReflect.Descriptor instead.
 func (*PauseJobRequest) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{17}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PauseJobRequest) GetJobId() string {
@@ -1115,7 +1271,7 @@ type UpdateJobRequest struct {
 
 func (x *UpdateJobRequest) Reset() {
 	*x = UpdateJobRequest{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[18]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1283,7 @@ func (x *UpdateJobRequest) String() string {
 func (*UpdateJobRequest) ProtoMessage() {}
 
 func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[18]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1296,7 @@ func (x *UpdateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateJobRequest.ProtoReflect.Descriptor instead.
 func (*UpdateJobRequest) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{18}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UpdateJobRequest) GetJobId() string {
@@ -1170,7 +1326,7 @@ type SetJobBandwidthRequest struct {
 
 func (x *SetJobBandwidthRequest) Reset() {
 	*x = SetJobBandwidthRequest{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[19]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1338,7 @@ func (x *SetJobBandwidthRequest) String() string {
 func (*SetJobBandwidthRequest) ProtoMessage() {}
 
 func (x *SetJobBandwidthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[19]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1351,7 @@ func (x *SetJobBandwidthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetJobBandwidthRequest.ProtoReflect.Descriptor instead.
 func (*SetJobBandwidthRequest) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{19}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SetJobBandwidthRequest) GetJobId() string {
@@ -1232,7 +1388,7 @@ type BulkJobsRequest struct {
 
 func (x *BulkJobsRequest) Reset() {
 	*x = BulkJobsRequest{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[20]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1400,7 @@ func (x *BulkJobsRequest) String() string {
 func (*BulkJobsRequest) ProtoMessage() {}
 
 func (x *BulkJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[20]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1413,7 @@ func (x *BulkJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BulkJobsRequest.ProtoReflect.Descriptor instead.
 func (*BulkJobsRequest) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{20}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BulkJobsRequest) GetAction() string {
@@ -1308,7 +1464,7 @@ type BulkItem struct {
 
 func (x *BulkItem) Reset() {
 	*x = BulkItem{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[21]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1476,7 @@ func (x *BulkItem) String() string {
 func (*BulkItem) ProtoMessage() {}
 
 func (x *BulkItem) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[21]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1333,7 +1489,7 @@ func (x *BulkItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BulkItem.ProtoReflect.Descriptor instead.
 func (*BulkItem) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{21}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BulkItem) GetJobId() string {
@@ -1379,7 +1535,7 @@ type BulkResult struct {
 
 func (x *BulkResult) Reset() {
 	*x = BulkResult{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[22]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1547,7 @@ func (x *BulkResult) String() string {
 func (*BulkResult) ProtoMessage() {}
 
 func (x *BulkResult) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[22]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1404,7 +1560,7 @@ func (x *BulkResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BulkResult.ProtoReflect.Descriptor instead.
 func (*BulkResult) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{22}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BulkResult) GetDryRun() bool {
@@ -1474,7 +1630,7 @@ type ExplainDetail struct {
 
 func (x *ExplainDetail) Reset() {
 	*x = ExplainDetail{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[23]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1642,7 @@ func (x *ExplainDetail) String() string {
 func (*ExplainDetail) ProtoMessage() {}
 
 func (x *ExplainDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[23]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1655,7 @@ func (x *ExplainDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainDetail.ProtoReflect.Descriptor instead.
 func (*ExplainDetail) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{23}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExplainDetail) GetWorkersSize() int32 {
@@ -1580,7 +1736,7 @@ type HostWait struct {
 
 func (x *HostWait) Reset() {
 	*x = HostWait{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[24]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1592,7 +1748,7 @@ func (x *HostWait) String() string {
 func (*HostWait) ProtoMessage() {}
 
 func (x *HostWait) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[24]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,7 +1761,7 @@ func (x *HostWait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostWait.ProtoReflect.Descriptor instead.
 func (*HostWait) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{24}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HostWait) GetName() string {
@@ -1665,7 +1821,7 @@ type Remedy struct {
 
 func (x *Remedy) Reset() {
 	*x = Remedy{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[25]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1677,7 +1833,7 @@ func (x *Remedy) String() string {
 func (*Remedy) ProtoMessage() {}
 
 func (x *Remedy) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[25]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +1846,7 @@ func (x *Remedy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remedy.ProtoReflect.Descriptor instead.
 func (*Remedy) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{25}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Remedy) GetAction() string {
@@ -1752,7 +1908,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[26]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1764,7 +1920,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_jobs_proto_msgTypes[26]
+	mi := &file_hypervisord_v1_jobs_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1777,7 +1933,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{26}
+	return file_hypervisord_v1_jobs_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Explanation) GetJobId() string {
@@ -1875,7 +2031,23 @@ const file_hypervisord_v1_jobs_proto_rawDesc = "" +
 	"\bprogress\x18\x02 \x01(\v2\x18.hypervisord.v1.ProgressH\x00R\bprogress\x12:\n" +
 	"\n" +
 	"keep_alive\x18\x03 \x01(\v2\x19.hypervisord.v1.KeepAliveH\x00R\tkeepAliveB\b\n" +
-	"\x06update\"\xcc\x01\n" +
+	"\x06update\"\x99\x02\n" +
+	"\x13StreamEventsRequest\x12\x19\n" +
+	"\x05after\x18\x01 \x01(\x03H\x00R\x05after\x88\x01\x01\x12\x12\n" +
+	"\x04kind\x18\x02 \x03(\tR\x04kind\x12\x15\n" +
+	"\x06job_id\x18\x03 \x03(\tR\x05jobId\x12G\n" +
+	"\x06labels\x18\x04 \x03(\v2/.hypervisord.v1.StreamEventsRequest.LabelsEntryR\x06labels\x12\x1a\n" +
+	"\bprogress\x18\x05 \x01(\bR\bprogress\x12\x12\n" +
+	"\x04once\x18\x06 \x01(\bR\x04once\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +
+	"\x06_after\"\x97\x01\n" +
+	"\tLogUpdate\x12\x10\n" +
+	"\x03pos\x18\x01 \x01(\x03R\x03pos\x12+\n" +
+	"\x05event\x18\x02 \x01(\v2\x15.hypervisord.v1.EventR\x05event\x12\x15\n" +
+	"\x06job_id\x18\x03 \x01(\tR\x05jobId\x124\n" +
+	"\bprogress\x18\x04 \x01(\v2\x18.hypervisord.v1.ProgressR\bprogress\"\xcc\x01\n" +
 	"\tJobFilter\x12\x17\n" +
 	"\ajob_ids\x18\x01 \x03(\tR\x06jobIds\x12\x16\n" +
 	"\x06status\x18\x02 \x03(\tR\x06status\x12\x1a\n" +
@@ -1985,7 +2157,7 @@ func file_hypervisord_v1_jobs_proto_rawDescGZIP() []byte {
 	return file_hypervisord_v1_jobs_proto_rawDescData
 }
 
-var file_hypervisord_v1_jobs_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_hypervisord_v1_jobs_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_hypervisord_v1_jobs_proto_goTypes = []any{
 	(*JobResponse)(nil),            // 0: hypervisord.v1.JobResponse
 	(*SubmitJobsRequest)(nil),      // 1: hypervisord.v1.SubmitJobsRequest
@@ -1996,56 +2168,62 @@ var file_hypervisord_v1_jobs_proto_goTypes = []any{
 	(*JobID)(nil),                  // 6: hypervisord.v1.JobID
 	(*KeepAlive)(nil),              // 7: hypervisord.v1.KeepAlive
 	(*JobUpdate)(nil),              // 8: hypervisord.v1.JobUpdate
-	(*JobFilter)(nil),              // 9: hypervisord.v1.JobFilter
-	(*ListJobsRequest)(nil),        // 10: hypervisord.v1.ListJobsRequest
-	(*Receipt)(nil),                // 11: hypervisord.v1.Receipt
-	(*CancelJobRequest)(nil),       // 12: hypervisord.v1.CancelJobRequest
-	(*Cancellation)(nil),           // 13: hypervisord.v1.Cancellation
-	(*CancelJobsRequest)(nil),      // 14: hypervisord.v1.CancelJobsRequest
-	(*CancelResult)(nil),           // 15: hypervisord.v1.CancelResult
-	(*Cancellations)(nil),          // 16: hypervisord.v1.Cancellations
-	(*PauseJobRequest)(nil),        // 17: hypervisord.v1.PauseJobRequest
-	(*UpdateJobRequest)(nil),       // 18: hypervisord.v1.UpdateJobRequest
-	(*SetJobBandwidthRequest)(nil), // 19: hypervisord.v1.SetJobBandwidthRequest
-	(*BulkJobsRequest)(nil),        // 20: hypervisord.v1.BulkJobsRequest
-	(*BulkItem)(nil),               // 21: hypervisord.v1.BulkItem
-	(*BulkResult)(nil),             // 22: hypervisord.v1.BulkResult
-	(*ExplainDetail)(nil),          // 23: hypervisord.v1.ExplainDetail
-	(*HostWait)(nil),               // 24: hypervisord.v1.HostWait
-	(*Remedy)(nil),                 // 25: hypervisord.v1.Remedy
-	(*Explanation)(nil),            // 26: hypervisord.v1.Explanation
-	(*JobSpec)(nil),                // 27: hypervisord.v1.JobSpec
-	(*Job)(nil),                    // 28: hypervisord.v1.Job
-	(*Event)(nil),                  // 29: hypervisord.v1.Event
-	(*Progress)(nil),               // 30: hypervisord.v1.Progress
-	(*timestamppb.Timestamp)(nil),  // 31: google.protobuf.Timestamp
+	(*StreamEventsRequest)(nil),    // 9: hypervisord.v1.StreamEventsRequest
+	(*LogUpdate)(nil),              // 10: hypervisord.v1.LogUpdate
+	(*JobFilter)(nil),              // 11: hypervisord.v1.JobFilter
+	(*ListJobsRequest)(nil),        // 12: hypervisord.v1.ListJobsRequest
+	(*Receipt)(nil),                // 13: hypervisord.v1.Receipt
+	(*CancelJobRequest)(nil),       // 14: hypervisord.v1.CancelJobRequest
+	(*Cancellation)(nil),           // 15: hypervisord.v1.Cancellation
+	(*CancelJobsRequest)(nil),      // 16: hypervisord.v1.CancelJobsRequest
+	(*CancelResult)(nil),           // 17: hypervisord.v1.CancelResult
+	(*Cancellations)(nil),          // 18: hypervisord.v1.Cancellations
+	(*PauseJobRequest)(nil),        // 19: hypervisord.v1.PauseJobRequest
+	(*UpdateJobRequest)(nil),       // 20: hypervisord.v1.UpdateJobRequest
+	(*SetJobBandwidthRequest)(nil), // 21: hypervisord.v1.SetJobBandwidthRequest
+	(*BulkJobsRequest)(nil),        // 22: hypervisord.v1.BulkJobsRequest
+	(*BulkItem)(nil),               // 23: hypervisord.v1.BulkItem
+	(*BulkResult)(nil),             // 24: hypervisord.v1.BulkResult
+	(*ExplainDetail)(nil),          // 25: hypervisord.v1.ExplainDetail
+	(*HostWait)(nil),               // 26: hypervisord.v1.HostWait
+	(*Remedy)(nil),                 // 27: hypervisord.v1.Remedy
+	(*Explanation)(nil),            // 28: hypervisord.v1.Explanation
+	nil,                            // 29: hypervisord.v1.StreamEventsRequest.LabelsEntry
+	(*JobSpec)(nil),                // 30: hypervisord.v1.JobSpec
+	(*Job)(nil),                    // 31: hypervisord.v1.Job
+	(*Event)(nil),                  // 32: hypervisord.v1.Event
+	(*Progress)(nil),               // 33: hypervisord.v1.Progress
+	(*timestamppb.Timestamp)(nil),  // 34: google.protobuf.Timestamp
 }
 var file_hypervisord_v1_jobs_proto_depIdxs = []int32{
-	27, // 0: hypervisord.v1.SubmitJobsRequest.jobs:type_name -> hypervisord.v1.JobSpec
+	30, // 0: hypervisord.v1.SubmitJobsRequest.jobs:type_name -> hypervisord.v1.JobSpec
 	2,  // 1: hypervisord.v1.SubmitJobsResponse.errors:type_name -> hypervisord.v1.ItemError
-	28, // 2: hypervisord.v1.JobStatusResponse.job:type_name -> hypervisord.v1.Job
-	29, // 3: hypervisord.v1.JobUpdate.event:type_name -> hypervisord.v1.Event
-	30, // 4: hypervisord.v1.JobUpdate.progress:type_name -> hypervisord.v1.Progress
+	31, // 2: hypervisord.v1.JobStatusResponse.job:type_name -> hypervisord.v1.Job
+	32, // 3: hypervisord.v1.JobUpdate.event:type_name -> hypervisord.v1.Event
+	33, // 4: hypervisord.v1.JobUpdate.progress:type_name -> hypervisord.v1.Progress
 	7,  // 5: hypervisord.v1.JobUpdate.keep_alive:type_name -> hypervisord.v1.KeepAlive
-	31, // 6: hypervisord.v1.JobFilter.since:type_name -> google.protobuf.Timestamp
-	31, // 7: hypervisord.v1.JobFilter.until:type_name -> google.protobuf.Timestamp
-	9,  // 8: hypervisord.v1.ListJobsRequest.filter:type_name -> hypervisord.v1.JobFilter
-	2,  // 9: hypervisord.v1.CancelResult.error:type_name -> hypervisord.v1.ItemError
-	15, // 10: hypervisord.v1.Cancellations.results:type_name -> hypervisord.v1.CancelResult
-	9,  // 11: hypervisord.v1.BulkJobsRequest.filter:type_name -> hypervisord.v1.JobFilter
-	21, // 12: hypervisord.v1.BulkResult.errors:type_name -> hypervisord.v1.BulkItem
-	31, // 13: hypervisord.v1.ExplainDetail.waiting_since:type_name -> google.protobuf.Timestamp
-	31, // 14: hypervisord.v1.ExplainDetail.not_before:type_name -> google.protobuf.Timestamp
-	24, // 15: hypervisord.v1.ExplainDetail.host:type_name -> hypervisord.v1.HostWait
-	31, // 16: hypervisord.v1.Remedy.at:type_name -> google.protobuf.Timestamp
-	23, // 17: hypervisord.v1.Explanation.detail:type_name -> hypervisord.v1.ExplainDetail
-	31, // 18: hypervisord.v1.Explanation.estimated_start:type_name -> google.protobuf.Timestamp
-	25, // 19: hypervisord.v1.Explanation.remedy:type_name -> hypervisord.v1.Remedy
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	29, // 6: hypervisord.v1.StreamEventsRequest.labels:type_name -> hypervisord.v1.StreamEventsRequest.LabelsEntry
+	32, // 7: hypervisord.v1.LogUpdate.event:type_name -> hypervisord.v1.Event
+	33, // 8: hypervisord.v1.LogUpdate.progress:type_name -> hypervisord.v1.Progress
+	34, // 9: hypervisord.v1.JobFilter.since:type_name -> google.protobuf.Timestamp
+	34, // 10: hypervisord.v1.JobFilter.until:type_name -> google.protobuf.Timestamp
+	11, // 11: hypervisord.v1.ListJobsRequest.filter:type_name -> hypervisord.v1.JobFilter
+	2,  // 12: hypervisord.v1.CancelResult.error:type_name -> hypervisord.v1.ItemError
+	17, // 13: hypervisord.v1.Cancellations.results:type_name -> hypervisord.v1.CancelResult
+	11, // 14: hypervisord.v1.BulkJobsRequest.filter:type_name -> hypervisord.v1.JobFilter
+	23, // 15: hypervisord.v1.BulkResult.errors:type_name -> hypervisord.v1.BulkItem
+	34, // 16: hypervisord.v1.ExplainDetail.waiting_since:type_name -> google.protobuf.Timestamp
+	34, // 17: hypervisord.v1.ExplainDetail.not_before:type_name -> google.protobuf.Timestamp
+	26, // 18: hypervisord.v1.ExplainDetail.host:type_name -> hypervisord.v1.HostWait
+	34, // 19: hypervisord.v1.Remedy.at:type_name -> google.protobuf.Timestamp
+	25, // 20: hypervisord.v1.Explanation.detail:type_name -> hypervisord.v1.ExplainDetail
+	34, // 21: hypervisord.v1.Explanation.estimated_start:type_name -> google.protobuf.Timestamp
+	27, // 22: hypervisord.v1.Explanation.remedy:type_name -> hypervisord.v1.Remedy
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_hypervisord_v1_jobs_proto_init() }
@@ -2059,13 +2237,14 @@ func file_hypervisord_v1_jobs_proto_init() {
 		(*JobUpdate_Progress)(nil),
 		(*JobUpdate_KeepAlive)(nil),
 	}
+	file_hypervisord_v1_jobs_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisord_v1_jobs_proto_rawDesc), len(file_hypervisord_v1_jobs_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   27,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
