@@ -33,9 +33,9 @@ func daemon(t *testing.T) (s *store.Store, ctl func(args ...string) (code int, o
 	must(t, err)
 	t.Cleanup(func() { must(t, s.Close()) })
 	api, err := rest.New(t.Context(), rest.Deps{
-		Service: service.New(s, service.Deps{Validator: anything{}, Feed: s}),
-		Gate:    gate.New(auth.NewKey(sha256.Sum256([]byte(key)), tenant.NewPrincipal(tenant.Default, "key:test", tenant.All()...)), nil),
-		Log:     slog.New(slog.DiscardHandler), Version: "test",
+		Service: service.New(s, service.Deps{Validator: anything{}, Feed: s}), Audit: service.NewAudit(s),
+		Gate: gate.New(auth.NewKey(sha256.Sum256([]byte(key)), tenant.NewPrincipal(tenant.Default, "key:test", tenant.All()...)), nil),
+		Log:  slog.New(slog.DiscardHandler), Version: "test",
 	})
 	must(t, err)
 	server := httptest.NewServer(api)

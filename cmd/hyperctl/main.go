@@ -61,7 +61,7 @@ HYPERVISORD_API_KEY.
 	f.StringVar(&c.keyFile, "api-key-file", os.Getenv("HYPERVISORD_API_KEY_FILE"), "file that holds the API key (default $HYPERVISORD_API_KEY_FILE)")
 	f.BoolVar(&c.json, "json", false, "write JSON")
 	root.AddCommand(jobsCommand(c), schedulesCommand(c), retentionCommand(c), vmsCommand(c), statusCommand(c), nodesCommand(c), tenantsCommand(c), keysCommand(c))
-	root.AddCommand(doctorCommand(c), eventsCommand(c), profilesCommand(c), validateCommand(c), supportCommand(c))
+	root.AddCommand(doctorCommand(c), eventsCommand(c), profilesCommand(c), validateCommand(c), supportCommand(c), auditCommand(c))
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -149,7 +149,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	}
 	var api *rest.API
 	api, err = rest.New(doors, rest.Deps{
-		Service: d.engine.Service, Retention: d.engine.retention, Inventory: d.engine, Gate: entry, Hall: d.streams, Health: d.health(),
+		Service: d.engine.Service, Retention: d.engine.retention, Audit: d.engine.audit, Inventory: d.engine, Gate: entry, Hall: d.streams, Health: d.health(),
 		Metrics: metrics.Handler(), Observe: metrics.Request, Tracer: d.tracing.Tracer(), Log: d.log, Version: version.String(),
 		Doors: slices.Concat(d.grpc(doors, entry, func(ctx context.Context) bool { return api.Ready(ctx) }), []rest.Door{d.graph(entry)}, tryouts),
 	})

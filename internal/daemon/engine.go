@@ -72,6 +72,8 @@ type Engine struct {
 	janitor    *dispatch.Janitor
 	scheduler  *service.Scheduler
 	retention  *service.Retention
+	audit      *service.Audit
+	witness    *witness
 	autoscaler *dispatch.Autoscaler // nil: the pool is fixed
 	node       *node.Member
 	url        string // of the API, for the list of nodes; set before Run
@@ -90,7 +92,7 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := assemble(st, c)
+	e, err := assemble(ctx, st, c)
 	for provider, slots := range c.HostLimits {
 		if err == nil {
 			err = st.LimitHosts(ctx, provider, slots)
@@ -103,7 +105,7 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 }
 
 // assemble puts the parts together on an open store.
-func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
+func assemble(ctx context.Context, st *store.Store, c EngineConfig) (*Engine, error) {
 	key, err := receipt.LoadKey(cmp.Or(c.KeyFile, filepath.Join(c.StateDir, "signing.key")))
 	if err != nil {
 		return nil, err
@@ -126,6 +128,9 @@ func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
 	e.autoscaler = c.Scale.autoscaler(e.dispatcher, st)
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
 	e.Service = service.New(telemetry.Store(st), service.Deps{Validator: runner, Feed: st, Pool: e.dispatcher, Nodes: st, Files: e.profiles, Hooks: c.Service})
+	if err := e.openAudit(ctx, id, c.StateDir); err != nil {
+		return nil, err
+	}
 	e.retention = service.NewRetention(st, &remover{outputs: c.Roots, node: id}, c.Retention, c.Retained, nil, c.Log)
 	e.scheduler = service.NewScheduler(e.Service, st, c.Log)
 	e.node, err = e.member(id, beat, c.Log)
@@ -142,6 +147,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { return e.janitor.Run(ctx) })
 	g.Go(func() error { return e.scheduler.Run(ctx) })
 	g.Go(func() error { return e.store.RunSequencer(ctx, e.log) })
+	g.Go(func() error { return e.witness.run(ctx, e.log) })
 	g.Go(func() error { return e.retention.Run(ctx) })
 	if e.autoscaler != nil {
 		g.Go(func() error { return e.autoscaler.Run(ctx) })

@@ -20,7 +20,7 @@ var roles = [...]struct {
 }{
 	{Viewer, []Permission{JobRead, VMRead, ScheduleRead, ProfileRead}},
 	{Operator, []Permission{JobSubmit, JobCancel, JobUpdate, ScheduleWrite}},
-	{Admin, []Permission{TenantRead, KeyRead, KeyWrite, ProfileWrite}},
+	{Admin, []Permission{TenantRead, KeyRead, KeyWrite, ProfileWrite, AuditRead}},
 	{Platform, []Permission{PlatformRead, PlatformWrite, RetentionRun}},
 }
 

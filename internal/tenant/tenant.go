@@ -36,6 +36,8 @@ const (
 	ScheduleRead  Permission = "schedule:read"
 	ScheduleWrite Permission = "schedule:write"
 
+	AuditRead Permission = "audit:read" // the log of the own tenant
+
 	RetentionRun Permission = "retention:run" // over all tenants
 
 	PlatformRead  Permission = "platform:read"  // limits, keys and usage of every tenant

@@ -3,6 +3,7 @@ package rest_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/json"
 	"io"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/client"
 	"github.com/hypersdk/hypersdk/internal/api/rest"
+	"github.com/hypersdk/hypersdk/internal/audit"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -58,12 +60,18 @@ func newWorld(t *testing.T, change ...setup) *world {
 	w.store, err = store.Open(ctx, store.Options{Dir: t.TempDir(), Synchronous: store.Off})
 	must(t, err)
 	t.Cleanup(func() { must(t, w.store.Close()) })
+	_, private, err := ed25519.GenerateKey(nil)
+	must(t, err)
+	signer, err := audit.NewSigner("n1", private)
+	must(t, err)
+	w.store.SignLog(signer)
 	log, err := telemetry.NewLogger(w.log, "debug", "json")
 	must(t, err)
 	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store})
 	deps := rest.Deps{
 		Service:   w.svc,
 		Retention: service.NewRetention(w.store, outputs{}, service.RetentionPolicy{ArtifactCount: 1}, service.RetentionHooks{}, nil, log),
+		Audit:     service.NewAudit(w.store),
 		Inventory: w.inv,
 		Gate:      gate.New(auth.NewRing(auth.NewKey(digest(key), root()), w.store, nil), nil),
 		Log:       log,

@@ -50,6 +50,11 @@ var matrix = map[string]string{
 	"resume_schedule":   "403 200 200 200 | 403 404 404 404 | 401",
 	"run_schedule":      "403 202 202 202 | 403 404 404 404 | 401",
 	"run_retention":     "403 403 403 200 | 403 403 403 200 | 401",
+	"list_audit":        "403 403 200 200 | 403 403 200 200 | 401",
+	"export_audit":      "403 403 200 200 | 403 403 200 200 | 401",
+	"audit_checkpoint":  "403 403 200 200 | 403 403 200 200 | 401",
+	"audit_proof":       "403 403 200 200 | 403 403 404 200 | 401",
+	"audit_consistency": "403 403 200 200 | 403 403 200 200 | 401",
 	"list_nodes":        "200 200 200 200 | 200 200 200 200 | 401",
 	"list_vms":          "200 200 200 200 | 200 200 200 200 | 401",
 	"get_vm":            "200 200 200 200 | 200 200 200 200 | 401",
@@ -88,6 +93,7 @@ type objects struct {
 	tenant           tenant.ID
 	job, key, secret string // the secret is of another key, of the caller's role
 	schedule         string
+	pos              int64 // of its first entry in the log
 }
 
 // TestMatrix asks every operation of the document for a tenant's objects, as
@@ -171,6 +177,11 @@ func (w *world) tenant(id string, role tenant.Role) objects {
 	sch, err := w.svc.CreateSchedule(ctx, us, schedule.Definition{Name: "nightly", Cron: "@yearly", Jobs: []job.Spec{{VMPath: "/DC/vm/web-01"}}})
 	must(w.t, err)
 	o.schedule = sch.ID
+	_, err = w.store.Sequence(ctx, 1000)
+	must(w.t, err)
+	page, err := service.NewAudit(w.store).Entries(ctx, us, service.AuditQuery{Tenant: o.tenant})
+	must(w.t, err)
+	o.pos = page.Entries[0].Pos
 	return o
 }
 
@@ -186,8 +197,11 @@ func (o objects) path(name, template string) string {
 	case name == "get_vm":
 		id = "vm-1"
 	}
-	return strings.NewReplacer("{id}", id, "{key}", o.key).Replace(template)
+	return strings.NewReplacer("{id}", id, "{key}", o.key, "{pos}", fmt.Sprint(o.pos)).Replace(template) + query[name]
 }
+
+// query is what an operation cannot do without.
+var query = map[string]string{"audit_consistency": "?from=1"}
 
 func (o objects) body(name string) string {
 	switch name {
