@@ -3,7 +3,6 @@ package audit
 import (
 	"encoding/json"
 	"strconv"
-	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -60,5 +59,3 @@ type leaf struct {
 	Data   json.RawMessage   `json:"data"`
 	Facts  map[string]string `json:"facts"`
 }
-
-func (l *leaf) time() time.Time { return time.UnixMicro(l.At).UTC() }

@@ -1,8 +1,12 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -13,6 +17,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/audit"
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
@@ -43,13 +48,29 @@ func (e *Engine) openAudit(ctx context.Context, nodeID, stateDir string) error {
 		return err
 	}
 	e.store.SignLog(signer)
-	e.audit = service.NewAudit(e.store)
+	e.audit, e.refusals = service.NewAudit(e.store), service.NewRefusals(e.store, nil, e.log)
 	all, err := tenant.NewPrincipal(tenant.Default, "system", tenant.PlatformRead).Platform(tenant.PlatformRead)
 	if err != nil {
 		return err
 	}
 	e.witness = &witness{path: filepath.Join(stateDir, witnessFile), log: e.store.AuditOfAll(all), feed: e.store}
 	return e.witness.compare(ctx, e.key)
+}
+
+// denied tells the audit of a refused attempt. What was presented as a credential is
+// told by a keyed hash: the same one is seen again, and nobody learns what it is.
+func (e *Engine) denied(d gate.Denial) {
+	refusal := fault.As(d.Err)
+	r := event.Refusal{
+		Tenant: d.Principal.Tenant(), Actor: cmp.Or(d.Principal.Name(), event.Anonymous), Operation: d.Operation,
+		Code: refusal.Code, Reason: refusal.Kind.String(), Origin: d.Principal.Origin(),
+	}
+	if !d.Credential.Empty() {
+		mac := hmac.New(sha256.New, e.key.Seed())
+		mac.Write([]byte("audit credential\x00" + d.Credential.Reveal()))
+		r.Credential = "hmac:" + hex.EncodeToString(mac.Sum(nil)[:8])
+	}
+	e.refusals.Note(r)
 }
 
 // compare holds the log against the file. A node that has none compares nothing.

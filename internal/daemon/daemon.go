@@ -142,6 +142,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	doors, stopping := context.WithCancel(context.WithoutCancel(ctx))
 	d.stopping = stopping
 	entry := gate.New(authenticator, nil)
+	entry.OnDenied(d.engine.denied)
 	d.streams = stream.NewHall(doors, entry)
 	tryouts, err := d.pages()
 	if err != nil {

@@ -74,6 +74,7 @@ type Engine struct {
 	retention  *service.Retention
 	audit      *service.Audit
 	witness    *witness
+	refusals   *service.Refusals
 	autoscaler *dispatch.Autoscaler // nil: the pool is fixed
 	node       *node.Member
 	url        string // of the API, for the list of nodes; set before Run
@@ -148,6 +149,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { return e.scheduler.Run(ctx) })
 	g.Go(func() error { return e.store.RunSequencer(ctx, e.log) })
 	g.Go(func() error { return e.witness.run(ctx, e.log) })
+	g.Go(func() error { return e.refusals.Run(ctx) })
 	g.Go(func() error { return e.retention.Run(ctx) })
 	if e.autoscaler != nil {
 		g.Go(func() error { return e.autoscaler.Run(ctx) })

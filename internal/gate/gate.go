@@ -28,6 +28,7 @@ type Limiter interface {
 type Gate struct {
 	auth    Authenticator
 	limiter Limiter
+	denied  func(d Denial) // nil: nobody wants to know
 }
 
 // New makes a Gate. limiter may be nil: then nothing is limited.
@@ -36,14 +37,14 @@ func New(auth Authenticator, limiter Limiter) *Gate { return &Gate{auth: auth, l
 // Enter authenticates the request. The principal knows where it calls from. Kinds
 // as those of the Authenticator.
 func (g *Gate) Enter(r *http.Request, door string) (tenant.Principal, error) {
+	from := tenant.Origin{IP: address(r), Door: door, RequestID: RequestID(r.Context()), TraceParent: traceParent(r)}
 	p, err := g.auth.Authenticate(r)
 	if err != nil {
+		g.turnedAway(r, from, err)
 		return tenant.Principal{}, err
 	}
 	tracing.Note(r.Context(), p.Words()...)
-	return p.From(tenant.Origin{
-		IP: address(r), Door: door, RequestID: RequestID(r.Context()), TraceParent: traceParent(r),
-	}), nil
+	return p.From(from), nil
 }
 
 // Peek tells whether somebody calls whom Enter would let in. It is for answers that

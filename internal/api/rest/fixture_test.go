@@ -39,6 +39,7 @@ const key = "hvk_TESTTESTTESTTESTTESTTEST"
 // world is the real door over the real service and store, served over TCP.
 type world struct {
 	t      *testing.T
+	dir    string // of the store
 	svc    *service.Service
 	store  *store.Store
 	server *httptest.Server
@@ -55,9 +56,9 @@ type setup func(d *rest.Deps, s *http.Server)
 func newWorld(t *testing.T, change ...setup) *world {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	w := &world{t: t, log: &syncBuffer{}, inv: &inventory{vms: machines()}, stop: stop}
+	w := &world{t: t, dir: t.TempDir(), log: &syncBuffer{}, inv: &inventory{vms: machines()}, stop: stop}
 	var err error
-	w.store, err = store.Open(ctx, store.Options{Dir: t.TempDir(), Synchronous: store.Off})
+	w.store, err = store.Open(ctx, store.Options{Dir: w.dir, Synchronous: store.Off})
 	must(t, err)
 	t.Cleanup(func() { must(t, w.store.Close()) })
 	_, private, err := ed25519.GenerateKey(nil)
