@@ -38,6 +38,7 @@ var floors = map[string]int{
 	"internal/receipt":                      2,
 	"internal/event":                        3,
 	"internal/admission":                    4,
+	"internal/audit":                        4,
 	"internal/profile":                      4,
 	"internal/provider":                     4,
 	"internal/schedule":                     3,

@@ -36,9 +36,9 @@ func daemon(t *testing.T) (s *store.Store, ctl func(args ...string) (code int, o
 	sealer, err := seal.New(make([]byte, 32))
 	must(t, err)
 	api, err := rest.New(t.Context(), rest.Deps{
-		Service: service.New(s, service.Deps{Validator: anything{}, Feed: s, Seal: sealer}),
-		Gate:    gate.New(auth.NewKey(sha256.Sum256([]byte(key)), tenant.NewPrincipal(tenant.Default, "key:test", tenant.All()...)), nil),
-		Log:     slog.New(slog.DiscardHandler), Version: "test",
+		Service: service.New(s, service.Deps{Validator: anything{}, Feed: s, Seal: sealer}), Audit: service.NewAudit(s),
+		Gate: gate.New(auth.NewKey(sha256.Sum256([]byte(key)), tenant.NewPrincipal(tenant.Default, "key:test", tenant.All()...)), nil),
+		Log:  slog.New(slog.DiscardHandler), Version: "test",
 	})
 	must(t, err)
 	server := httptest.NewServer(api)

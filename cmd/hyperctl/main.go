@@ -64,7 +64,7 @@ HYPERVISORD_API_KEY.
 	f.BoolVar(&c.json, "json", false, "write JSON")
 	root.AddCommand(webhooksCommand(c))
 	root.AddCommand(jobsCommand(c), schedulesCommand(c), retentionCommand(c), vmsCommand(c), statusCommand(c), nodesCommand(c), tenantsCommand(c), keysCommand(c))
-	root.AddCommand(doctorCommand(c), eventsCommand(c), profilesCommand(c), validateCommand(c), supportCommand(c))
+	root.AddCommand(doctorCommand(c), eventsCommand(c), profilesCommand(c), validateCommand(c), supportCommand(c), auditCommand(c))
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

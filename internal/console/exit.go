@@ -39,6 +39,10 @@ var areas = []struct {
 }{
 	{"HX-VERIFY-", ExitVerification},
 	{"HX-PROOF-", ExitVerification},
+	{"HX-AUDIT-002", ExitVerification},
+	{"HX-AUDIT-003", ExitVerification},
+	{"HX-AUDIT-004", ExitVerification},
+	{"HX-AUDIT-005", ExitVerification},
 	{"HX-DST-", ExitDestination},
 	{"HX-VSPHERE-", ExitSource},
 	{"HX-VMDK-", ExitSource},

@@ -149,6 +149,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	d.stopping = stopping
 	limits := d.cfg.Security.limits()
 	entry := d.cfg.Security.gate(authenticator, limits)
+	entry.OnDenied(d.engine.denied)
 	d.streams = stream.NewHall(doors, entry)
 	tryouts, err := d.pages()
 	if err != nil {
@@ -156,7 +157,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	}
 	var api *rest.API
 	api, err = rest.New(doors, rest.Deps{
-		Service: d.engine.Service, Retention: d.engine.retention, Inventory: d.engine, Gate: entry, Hall: d.streams, Health: d.health(),
+		Service: d.engine.Service, Retention: d.engine.retention, Audit: d.engine.audit, Inventory: d.engine, Gate: entry, Hall: d.streams, Health: d.health(),
 		Metrics: metrics.Handler(), Observe: metrics.Request, Tracer: d.tracing.Tracer(), Log: d.log, Version: version.String(),
 		Doors: slices.Concat(d.grpc(doors, entry, func(ctx context.Context) bool { return api.Ready(ctx) }), []rest.Door{d.graph(entry)}, tryouts),
 	})

@@ -75,6 +75,9 @@ type Engine struct {
 	janitor    *dispatch.Janitor
 	scheduler  *service.Scheduler
 	retention  *service.Retention
+	audit      *service.Audit
+	witness    *witness
+	refusals   *service.Refusals
 	autoscaler *dispatch.Autoscaler // nil: the pool is fixed
 	outbox     *outbox.Outbox       // nil: webhooks are off
 	node       *node.Member
@@ -94,7 +97,7 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := assemble(st, c)
+	e, err := assemble(ctx, st, c)
 	for provider, slots := range c.HostLimits {
 		if err == nil {
 			err = st.LimitHosts(ctx, provider, slots)
@@ -107,7 +110,7 @@ func NewEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 }
 
 // assemble puts the parts together on an open store.
-func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
+func assemble(ctx context.Context, st *store.Store, c EngineConfig) (*Engine, error) {
 	key, err := receipt.LoadKey(cmp.Or(c.KeyFile, filepath.Join(c.StateDir, "signing.key")))
 	if err != nil {
 		return nil, err
@@ -134,6 +137,9 @@ func assemble(st *store.Store, c EngineConfig) (*Engine, error) {
 	e.autoscaler = c.Scale.autoscaler(e.dispatcher, st)
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
 	e.Service = service.New(telemetry.Store(st), service.Deps{Validator: runner, Feed: st, Pool: e.dispatcher, Nodes: st, Files: e.profiles, Seal: sealer, Hooks: c.Service})
+	if err := e.openAudit(ctx, id, c.StateDir); err != nil {
+		return nil, err
+	}
 	e.retention = service.NewRetention(st, &remover{outputs: c.Roots, node: id}, c.Retention, c.Retained, nil, c.Log)
 	e.scheduler = service.NewScheduler(e.Service, st, c.Log)
 	e.outbox = c.outbox(st, id, sealer)
@@ -151,6 +157,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { return e.janitor.Run(ctx) })
 	g.Go(func() error { return e.scheduler.Run(ctx) })
 	g.Go(func() error { return e.store.RunSequencer(ctx, e.log) })
+	g.Go(func() error { return e.witness.run(ctx, e.log) })
+	g.Go(func() error { return e.refusals.Run(ctx) })
 	g.Go(func() error { return e.retention.Run(ctx) })
 	if e.autoscaler != nil {
 		g.Go(func() error { return e.autoscaler.Run(ctx) })

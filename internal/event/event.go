@@ -61,6 +61,7 @@ type Event struct {
 	Actor  string    `json:"actor"` // a principal's name, or node:<name>
 	Time   time.Time `json:"time"`
 	Data   Data      `json:"data"`
+	Facts  Facts     `json:"-"` // what the audit knows besides
 }
 
 // Data is what an event tells besides its kind.

@@ -10,7 +10,8 @@ import (
 func OfSubmit(j job.Job, actor string) Event {
 	return Event{
 		JobID: j.ID, Tenant: j.Tenant, Kind: Submitted, Actor: actor, Time: j.SubmittedAt,
-		Data: Data{State: j.State, NotBefore: j.NotBefore},
+		Data:  Data{State: j.State, NotBefore: j.NotBefore},
+		Facts: factsOfJob(j),
 	}
 }
 

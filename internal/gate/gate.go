@@ -32,6 +32,7 @@ type Gate struct {
 	limiter Limiter
 	proxies Proxies
 	strikes *buckets[netip.Addr] // refused credentials; nil: not counted
+	denied  func(d Denial)       // nil: nobody wants to know
 }
 
 // strike is how many credentials of one client may be refused.
@@ -71,14 +72,14 @@ func (g *Gate) Enter(r *http.Request, door string) (tenant.Principal, error) {
 // Again asks whether a request that entered may still be here. It is Enter, but
 // what others do at the same address does not matter.
 func (g *Gate) Again(r *http.Request, door string) (tenant.Principal, error) {
+	from := tenant.Origin{IP: g.address(r), Door: door, RequestID: RequestID(r.Context()), TraceParent: traceParent(r)}
 	p, err := g.auth.Authenticate(r)
 	if err != nil {
+		g.turnedAway(r, from, err)
 		return tenant.Principal{}, err
 	}
 	tracing.Note(r.Context(), p.Words()...)
-	return p.From(tenant.Origin{
-		IP: g.address(r), Door: door, RequestID: RequestID(r.Context()), TraceParent: traceParent(r),
-	}), nil
+	return p.From(from), nil
 }
 
 // Peek tells whether somebody calls whom Enter would let in. It is for answers that

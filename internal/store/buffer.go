@@ -44,7 +44,7 @@ func (b *buffer) use(a account, u used) {
 var (
 	insertJobs = newMany(`INSERT INTO jobs (id, tenant, state, priority, delayed, not_before, max_attempts, submitted_at, vm_path, vm_name, spec, ready_at, trace) VALUES `,
 		13, ` RETURNING id, seq`)
-	insertEvents = newMany(`INSERT INTO events (job_id, tenant, kind, actor, at, data) VALUES `, 6, ``)
+	insertEvents = newMany(`INSERT INTO events (job_id, tenant, kind, actor, at, data, facts) VALUES `, 7, ``)
 )
 
 // flushJobs inserts the jobs that were kept back, in their order.

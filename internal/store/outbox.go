@@ -23,9 +23,10 @@ const (
 )
 
 // logEnd is the place behind which new events come. What was committed before gets
-// its place first, unless another node gives it one just now.
+// its place first, unless another node gives it one just now. The checkpoint of that
+// is signed with the next places: the change that asks is an event, too.
 func (t *tx) logEnd() (pos int64, err error) {
-	if _, err := t.place(placeBatch); err != nil {
+	if _, err := t.place(placeBatch, nil); err != nil {
 		return 0, err
 	}
 	_, err = t.row(`SELECT size FROM log_head WHERE id = 1`, nil, &pos)

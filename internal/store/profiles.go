@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"time"
 
+	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/service"
 )
 
@@ -43,11 +44,17 @@ func (t *scopedTx) PutProfile(p service.StoredProfile) error {
 	_, err := t.tx.exec(`INSERT INTO profiles (tenant, id, text, json, updated_at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (tenant, id) DO UPDATE SET text = excluded.text, json = excluded.json, updated_at = excluded.updated_at`,
 		string(t.scope.Tenant()), p.ID, p.Text, isJSON, p.UpdatedAt.UnixMicro())
-	return err
+	if err != nil {
+		return err
+	}
+	return t.tx.append(event.OfProfile(string(t.scope.Tenant()), p.ID, "put", t.scope.Actor(), t.tx.now))
 }
 
 // DeleteProfile implements service.ProfileTx.
 func (t *scopedTx) DeleteProfile(id string) error {
-	_, err := t.tx.exec(`DELETE FROM profiles WHERE tenant = $1 AND id = $2`, string(t.scope.Tenant()), id)
-	return err
+	n, err := t.tx.exec(`DELETE FROM profiles WHERE tenant = $1 AND id = $2`, string(t.scope.Tenant()), id)
+	if err != nil || n == 0 {
+		return err
+	}
+	return t.tx.append(event.OfProfile(string(t.scope.Tenant()), id, "deleted", t.scope.Actor(), t.tx.now))
 }

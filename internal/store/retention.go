@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/hypersdk/hypersdk/internal/audit"
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -75,21 +76,23 @@ func (s *Store) DeleteOldJobs(ctx context.Context, r service.JobRule, actor stri
 			return err
 		}
 		n = len(ids)
-		lost := map[string]*struct{ jobs, events int64 }{}
+		lost := map[string]*forgotten{}
 		for _, id := range ids {
-			tenant, events, err := t.deleteJob(id)
+			tenant, places, err := t.deleteJob(id)
 			if err != nil {
 				return err
 			}
 			if lost[tenant] == nil {
-				lost[tenant] = &struct{ jobs, events int64 }{}
+				lost[tenant] = &forgotten{}
 			}
 			lost[tenant].jobs++
-			lost[tenant].events += events
+			lost[tenant].places = append(lost[tenant].places, places...)
 		}
 		for _, tenant := range slices.Sorted(maps.Keys(lost)) {
-			what := fmt.Sprintf("%d jobs that ended before %s, and their %d events", lost[tenant].jobs, r.Before.UTC().Format("2006-01-02 15:04"), lost[tenant].events)
-			if err := t.append(event.OfRetention(tenant, actor, what, t.now)); err != nil {
+			what := fmt.Sprintf("%d jobs that ended before %s, and their %d events", lost[tenant].jobs, r.Before.UTC().Format("2006-01-02 15:04"), len(lost[tenant].places))
+			e := event.OfRetention(tenant, actor, what, t.now)
+			e.Facts = event.Facts{event.FactRemoved: audit.FormatPlaces(lost[tenant].places)}
+			if err := t.append(e); err != nil {
 				return err
 			}
 		}
@@ -101,19 +104,40 @@ func (s *Store) DeleteOldJobs(ctx context.Context, r service.JobRule, actor stri
 	return n, nil
 }
 
-// deleteJob deletes a job that has ended with all that belongs to it.
-func (t *tx) deleteJob(id string) (tenant string, events int64, err error) {
+// forgotten is what a tenant lost: jobs, and the places of their events.
+type forgotten struct {
+	jobs   int64
+	places []int64
+}
+
+// deleteJob deletes a job that has ended with all that belongs to it. The hashes of
+// its events stay in the log.
+func (t *tx) deleteJob(id string) (tenant string, places []int64, err error) {
 	if err := t.dropCheckpoints(id); err != nil {
-		return "", 0, err
+		return "", nil, err
 	}
 	for _, q := range []string{`DELETE FROM schedule_jobs WHERE job_id = $1`, `DELETE FROM steps WHERE job_id = $1`} {
 		if _, err := t.exec(q, id); err != nil {
-			return "", 0, err
+			return "", nil, err
 		}
 	}
-	if events, err = t.exec(`DELETE FROM events WHERE job_id = $1`, id); err != nil {
-		return "", 0, err
+	if places, err = t.deleteEvents(id); err != nil {
+		return "", nil, err
 	}
 	_, err = t.row(`DELETE FROM jobs WHERE id = $1 RETURNING tenant`, []any{id}, &tenant)
-	return tenant, events, err
+	return tenant, places, err
+}
+
+func (t *tx) deleteEvents(jobID string) ([]int64, error) {
+	if err := t.w.flushRows(); err != nil {
+		return nil, err
+	}
+	s, err := t.w.stmt(`DELETE FROM events WHERE job_id = $1 RETURNING COALESCE(pos, 0)`) //nolint:sqlclosecheck // the writer keeps it
+	if err != nil {
+		return nil, err
+	}
+	t.w.pending++
+	t.wrote = true
+	rows, err := s.QueryContext(t.w.ctx, jobID)
+	return scanAll(rows, err, func(rows *sql.Rows) (pos int64, err error) { return pos, rows.Scan(&pos) })
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/hypersdk/hypersdk/internal/audit"
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
 )
@@ -33,6 +34,9 @@ const (
 // limit of them, and returns how many: those that commit later get later ones.
 // One node does it at a time; 0 if another does.
 //
+// The events go into the Merkle tree with their places, and a checkpoint of it is
+// signed, in the same transaction.
+//
 // A reader that goes on behind the last place it saw misses nothing. By seq it
 // could: a transaction may take its numbers and commit behind one that took
 // higher ones.
@@ -44,19 +48,22 @@ func (s *Store) Sequence(ctx context.Context, limit int) (n int64, err error) {
 		return 0, classify(err)
 	}
 	err = s.w.update(ctx, func(t *tx) error {
-		n, err = t.place(limit)
+		n, err = t.place(limit, s.signer)
 		return err
 	})
 	return n, err
 }
 
-func (t *tx) place(limit int) (int64, error) {
+func (t *tx) place(limit int, signer *audit.Signer) (int64, error) {
 	var size int64
 	if found, err := t.row(sqlLogSize, nil, &size); err != nil || !found {
 		return 0, err
 	}
 	n, err := t.exec(sqlPlace, size, limit)
 	if err != nil || n == 0 {
+		return 0, err
+	}
+	if err := t.grow(size, signer); err != nil {
 		return 0, err
 	}
 	t.touch(event.Log)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/admission"
+	"github.com/hypersdk/hypersdk/internal/audit"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/node"
@@ -68,6 +69,7 @@ type Store struct {
 	ears  *listener // nil: SQLite, which has no other nodes
 
 	policy admission.Policy
+	signer *audit.Signer // of checkpoints of the log; nil: none are signed
 	close  func() error
 }
 

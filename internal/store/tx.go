@@ -136,7 +136,14 @@ func (t *tx) append(e event.Event) error {
 	if err != nil {
 		return err
 	}
-	t.w.kept.events = append(t.w.kept.events, []any{e.JobID, e.Tenant, string(e.Kind), e.Actor, e.Time.UnixMicro(), data})
+	var facts sql.NullString
+	if len(e.Facts) > 0 {
+		facts.Valid = true
+		if facts.String, err = encode(e.Facts); err != nil {
+			return err
+		}
+	}
+	t.w.kept.events = append(t.w.kept.events, []any{e.JobID, e.Tenant, string(e.Kind), e.Actor, e.Time.UnixMicro(), data, facts})
 	t.wrote = true
 	t.touch(event.JobTopic(e.JobID), event.Appended)
 	return nil

@@ -20,7 +20,7 @@ var roles = [...]struct {
 }{
 	{Viewer, []Permission{JobRead, VMRead, ScheduleRead, ProfileRead, WebhookRead}},
 	{Operator, []Permission{JobSubmit, JobCancel, JobUpdate, ScheduleWrite}},
-	{Admin, []Permission{TenantRead, KeyRead, KeyWrite, ProfileWrite, WebhookWrite}},
+	{Admin, []Permission{TenantRead, KeyRead, KeyWrite, ProfileWrite, WebhookWrite, AuditRead}},
 	{Platform, []Permission{PlatformRead, PlatformWrite, RetentionRun}},
 }
 

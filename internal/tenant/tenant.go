@@ -39,6 +39,8 @@ const (
 	WebhookRead  Permission = "webhook:read"
 	WebhookWrite Permission = "webhook:write"
 
+	AuditRead Permission = "audit:read" // the log of the own tenant
+
 	RetentionRun Permission = "retention:run" // over all tenants
 
 	PlatformRead  Permission = "platform:read"  // limits, keys and usage of every tenant

@@ -85,6 +85,7 @@ func (g *Door) charge(ctx context.Context, _ any, next graphql.Resolver, id stri
 	}
 	out, err := next(ctx)
 	if err != nil {
+		g.deps.Gate.Refused(ctx, c.principal, id, err)
 		return nil, resolved{err}
 	}
 	return out, nil

@@ -61,6 +61,7 @@ func (d *Door) register(name protoreflect.Name, m method, h func(ctx context.Con
 		if err == nil || ofTransport(err) {
 			return err
 		}
+		d.deps.Gate.Refused(ctx, c.principal, m.operation, err)
 		return d.refuse(ctx, c, err)
 	}})
 }

@@ -3,6 +3,7 @@ package rest_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/json"
 	"io"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/client"
 	"github.com/hypersdk/hypersdk/internal/api/rest"
+	"github.com/hypersdk/hypersdk/internal/audit"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -38,6 +40,7 @@ const key = "hvk_TESTTESTTESTTESTTESTTEST"
 // world is the real door over the real service and store, served over TCP.
 type world struct {
 	t      *testing.T
+	dir    string // of the store
 	svc    *service.Service
 	store  *store.Store
 	server *httptest.Server
@@ -54,11 +57,16 @@ type setup func(d *rest.Deps, s *http.Server)
 func newWorld(t *testing.T, change ...setup) *world {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	w := &world{t: t, log: &syncBuffer{}, inv: &inventory{vms: machines()}, stop: stop}
+	w := &world{t: t, dir: t.TempDir(), log: &syncBuffer{}, inv: &inventory{vms: machines()}, stop: stop}
 	var err error
-	w.store, err = store.Open(ctx, store.Options{Dir: t.TempDir(), Synchronous: store.Off})
+	w.store, err = store.Open(ctx, store.Options{Dir: w.dir, Synchronous: store.Off})
 	must(t, err)
 	t.Cleanup(func() { must(t, w.store.Close()) })
+	_, private, err := ed25519.GenerateKey(nil)
+	must(t, err)
+	signer, err := audit.NewSigner("n1", private)
+	must(t, err)
+	w.store.SignLog(signer)
 	log, err := telemetry.NewLogger(w.log, "debug", "json")
 	must(t, err)
 	sealer, err := seal.New(make([]byte, 32))
@@ -67,6 +75,7 @@ func newWorld(t *testing.T, change ...setup) *world {
 	deps := rest.Deps{
 		Service:   w.svc,
 		Retention: service.NewRetention(w.store, outputs{}, service.RetentionPolicy{ArtifactCount: 1}, service.RetentionHooks{}, nil, log),
+		Audit:     service.NewAudit(w.store),
 		Inventory: w.inv,
 		Gate:      gate.New(auth.NewRing(auth.NewKey(digest(key), root()), w.store, nil), nil),
 		Log:       log,

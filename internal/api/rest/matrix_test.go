@@ -64,6 +64,11 @@ var matrix = map[string]string{
 	"get_delivery":      "200 200 200 200 | 404 404 404 404 | 401",
 	"resend_delivery":   "403 403 202 202 | 403 403 404 404 | 401",
 	"run_retention":     "403 403 403 200 | 403 403 403 200 | 401",
+	"list_audit":        "403 403 200 200 | 403 403 200 200 | 401",
+	"export_audit":      "403 403 200 200 | 403 403 200 200 | 401",
+	"audit_checkpoint":  "403 403 200 200 | 403 403 200 200 | 401",
+	"audit_proof":       "403 403 200 200 | 403 403 404 200 | 401",
+	"audit_consistency": "403 403 200 200 | 403 403 200 200 | 401",
 	"list_nodes":        "200 200 200 200 | 200 200 200 200 | 401",
 	"list_vms":          "200 200 200 200 | 200 200 200 200 | 401",
 	"get_vm":            "200 200 200 200 | 200 200 200 200 | 401",
@@ -104,6 +109,7 @@ type objects struct {
 	schedule         string
 	webhook          string
 	delivery         string
+	pos              int64 // of its first entry in the log
 }
 
 // TestMatrix asks every operation of the document for a tenant's objects, as
@@ -193,6 +199,11 @@ func (w *world) tenant(id string, role tenant.Role) objects {
 	test, err := w.svc.TestWebhook(ctx, us, "ops")
 	must(w.t, err)
 	o.delivery = test.ID
+	_, err = w.store.Sequence(ctx, 1000)
+	must(w.t, err)
+	page, err := service.NewAudit(w.store).Entries(ctx, us, service.AuditQuery{Tenant: o.tenant})
+	must(w.t, err)
+	o.pos = page.Entries[0].Pos
 	return o
 }
 
@@ -210,8 +221,11 @@ func (o objects) path(name, template string) string {
 	case name == "get_vm":
 		id = "vm-1"
 	}
-	return strings.NewReplacer("{id}", id, "{key}", o.key, "{delivery}", o.delivery).Replace(template)
+	return strings.NewReplacer("{id}", id, "{key}", o.key, "{delivery}", o.delivery, "{pos}", fmt.Sprint(o.pos)).Replace(template) + query[name]
 }
+
+// query is what an operation cannot do without.
+var query = map[string]string{"audit_consistency": "?from=1"}
 
 func (o objects) body(name string) string {
 	switch name {

@@ -25,7 +25,9 @@ func private[I, O any](a *API, op huma.Operation, h func(ctx context.Context, p 
 	register(a, op, func(ctx context.Context, in *I) (*O, error) {
 		// Without the middleware this is the zero Principal, which may do nothing.
 		p, _ := ctx.Value(principalKey{}).(tenant.Principal)
-		return h(ctx, p, in)
+		out, err := h(ctx, p, in)
+		a.deps.Gate.Refused(ctx, p, op.OperationID, err)
+		return out, err
 	})
 }
 

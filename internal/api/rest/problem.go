@@ -27,6 +27,8 @@ type Problem struct {
 	Fix       string `json:"fix,omitempty" doc:"What to do about it"`
 	RequestID string `json:"request_id,omitempty" doc:"Names this request in the daemon's log"`
 	Errors    []Item `json:"errors,omitempty" doc:"The single errors, where there may be several" nullable:"false"`
+
+	cause error // the fault that it tells of; nil: there is none
 }
 
 // Item is one of several errors in one answer.
@@ -64,6 +66,7 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 	if !errors.As(err, &p) {
 		e := fault.As(err)
 		p = newProblem(statuses[e.Kind], e.Code, e.Msg, e.Fix)
+		p.cause = err
 	}
 	p.RequestID = gate.RequestID(ctx)
 	if p.Status >= http.StatusInternalServerError {
@@ -92,6 +95,9 @@ func refusals(refused []service.Refusal) []Item {
 
 // Error returns the detail.
 func (p *Problem) Error() string { return p.Detail }
+
+// Unwrap leads to the fault.
+func (p *Problem) Unwrap() error { return p.cause }
 
 // GetStatus tells huma the status.
 func (p *Problem) GetStatus() int { return p.Status }

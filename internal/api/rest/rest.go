@@ -19,11 +19,12 @@ import (
 	"github.com/hypersdk/hypersdk/internal/service"
 )
 
-// Deps are the parts that the door needs. All but Metrics, Observe, Health
-// and Retention are required.
+// Deps are the parts that the door needs. All but Metrics, Observe, Health,
+// Retention and Audit are required.
 type Deps struct {
 	Service   *service.Service
 	Retention *service.Retention // nil: no such route
+	Audit     *service.Audit     // nil: no such routes
 	Inventory Inventory
 	Gate      *gate.Gate
 	Hall      *stream.Hall           // nil: one of the door's own
@@ -103,6 +104,7 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeSchedules()
 	a.routeWebhooks()
 	a.routeRetention()
+	a.routeAudit()
 	a.routeHealth()
 	a.routeSchemas()
 	if err := a.routeDocument(); err != nil {
