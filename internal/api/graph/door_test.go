@@ -71,7 +71,12 @@ func TestSchemaHoldsTheRoadmap(t *testing.T) {
 
 // elsewhere are the operations that GraphQL does not have: those for machines and
 // browsers.
-var elsewhere = []string{"get_health", "get_livez", "get_readyz", "get_startupz", "openapi", "metrics", "workflow_schema", "socket"}
+var elsewhere = []string{"get_health", "get_livez", "get_readyz", "get_startupz", "openapi", "metrics", "workflow_schema", "socket",
+	"job_schema", "profile_schema", "config_schema"}
+
+// restOnly are the operations that REST alone has: webhooks and their deliveries.
+var restOnly = []string{"create_webhook", "delete_webhook", "disable_webhook", "enable_webhook", "get_webhook", "list_webhooks", "replay_webhook",
+	"rotate_webhook", "set_webhook", "test_webhook", "get_delivery", "list_deliveries", "resend_delivery"}
 
 // same are operations that differ in REST by their path only.
 var same = map[string]string{
@@ -117,7 +122,7 @@ func TestEveryOperationHasAField(t *testing.T) {
 		}
 	}
 	for id := range operations {
-		if !fields[id] && !fields[same[id]] && !slices.Contains(elsewhere, id) {
+		if !fields[id] && !fields[same[id]] && !slices.Contains(elsewhere, id) && !slices.Contains(restOnly, id) {
 			t.Errorf("%s has no field", id)
 		}
 	}

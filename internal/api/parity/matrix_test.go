@@ -88,7 +88,7 @@ func TestMatrix(t *testing.T) {
 	w := newWorld(t)
 	rest := w.drivers[0].(*restDriver)
 	for op, r := range rest.routes {
-		if r.private && matrix[op] == "" {
+		if r.private && matrix[op] == "" && !restOnly(op) {
 			t.Errorf("%s has no row in the matrix: add one", op)
 		}
 	}
