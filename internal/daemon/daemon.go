@@ -226,6 +226,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.log.Info("ready", "url", d.URL(), "version", version.String(), "state_dir", d.cfg.StateDir, "store", d.cfg.Store, "workers", d.cfg.Workers)
 	g, run := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.engine.Run(run) })
+	g.Go(func() error {
+		select {
+		case <-run.Done():
+		case <-time.After(settleTime):
+			releaseStart() // the loops have had their first turns
+		}
+		return nil
+	})
 	g.Go(func() error { return d.reloads(run) })
 	g.Go(func() error {
 		if err := d.serve(); !errors.Is(err, http.ErrServerClosed) {

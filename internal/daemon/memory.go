@@ -6,9 +6,14 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// settleTime is how long after the start a daemon is taken to be what it will be
+// while nobody asks it for anything.
+const settleTime = 3 * time.Second
 
 // releaseStart gives back what only the start needed: the garbage of building the
 // API document and the schemas, and the pages of the program that ran once
