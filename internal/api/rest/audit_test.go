@@ -84,6 +84,8 @@ func (w *world) changeable(name string) objects {
 		_, err = w.svc.Pause(ctx, us, o.job, "")
 	case "resume_schedule":
 		_, err = w.svc.PauseSchedule(ctx, us, o.schedule)
+	case "enable_webhook":
+		_, err = w.svc.DisableWebhook(ctx, us, o.webhook)
 	case "resume_tenant":
 		paused := true
 		_, err = w.svc.ChangeTenant(ctx, us, o.tenant, service.TenantChange{Paused: &paused})
