@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,10 +68,7 @@ func (c *ctl) showExplanation(e client.Explanation) error {
 }
 
 func hostRow(h *client.HostWait) []string {
-	text := fmt.Sprintf("%s: %d of %d exports", console.Printable(h.Name), h.Held, h.Limit)
-	for _, id := range h.Jobs {
-		text += ", " + id
-	}
+	text := strings.Join(append([]string{fmt.Sprintf("%s: %d of %d exports", console.Printable(h.Name), h.Held, h.Limit)}, h.Jobs...), ", ")
 	if h.Others > 0 {
 		text += fmt.Sprintf(", %d of other tenants", h.Others)
 	}

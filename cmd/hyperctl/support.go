@@ -43,7 +43,7 @@ look at it before you hand it on. The daemon's log is not in it: add
 			if name == "-" {
 				return writeBundle(ctx, d, c.server, c.out)
 			}
-			f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user names it
+			f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if err != nil {
 				return fault.Wrap(err, fault.Invalid, "HX-CLI-020", "the file "+name+" cannot be made", "name one that is not there yet, in a directory that you may write to")
 			}
@@ -136,11 +136,11 @@ func (b *bundle) histories(ctx context.Context, d *client.Client) error {
 
 // part adds v, or notes why it is not there.
 func (b *bundle) part(name string, v any, err error) error {
-	if err != nil {
-		b.missing[name] = err.Error()
-		return nil
+	if err == nil {
+		return b.json(name, v)
 	}
-	return b.json(name, v)
+	b.missing[name] = err.Error()
+	return nil
 }
 
 func (b *bundle) json(name string, v any) error {

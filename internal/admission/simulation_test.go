@@ -238,7 +238,7 @@ func (a *account) first(class int) *waiter {
 
 // bound checks what ADR 10 promises to an aged job.
 func (s *simulation) bound(w *waiter) {
-	waited := s.claims - max(w.agedAt, w.account.openSince, w.host.openSince)
+	waited := s.claims - max(w.agedAt, w.openSince, w.host.openSince)
 	if limit := s.policy.Every * (w.ahead + 1); waited > limit {
 		s.Fatalf("%+v waited for %d claims while it was allowed to start; with %d aged jobs ahead the bound is %d", w.Waiting, waited, w.ahead, limit)
 	}

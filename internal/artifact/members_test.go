@@ -68,7 +68,7 @@ func TestEveryFlipInAnArchiveIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	text, err := f.receipt()
 	if err != nil {
 		t.Fatal(err)

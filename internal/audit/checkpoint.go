@@ -36,7 +36,7 @@ type Signer struct{ signer note.Signer }
 
 // NewSigner makes a Signer of the node's key.
 func NewSigner(node string, key ed25519.PrivateKey) (*Signer, error) {
-	vkey, err := note.NewEd25519VerifierKey(nodeName(node), key.Public().(ed25519.PublicKey)) //nolint:forcetypeassert // it always is
+	vkey, err := note.NewEd25519VerifierKey(nodeName(node), key.Public().(ed25519.PublicKey)) //nolint:errcheck,forcetypeassert // it always is
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}

@@ -33,7 +33,7 @@ func (r *Record) Leaf() []byte {
 	for _, f := range [...]struct{ key, value string }{
 		{`,"job_id":`, r.JobID}, {`,"tenant":`, r.Tenant}, {`,"kind":`, r.Kind}, {`,"actor":`, r.Actor},
 	} {
-		text, _ := json.Marshal(f.value) // a string always can be
+		text, _ := json.Marshal(f.value) //nolint:errchkjson // a string always can be
 		b = append(append(b, f.key...), text...)
 	}
 	b = strconv.AppendInt(append(b, `,"at":`...), r.At, 10)

@@ -68,7 +68,7 @@ func NewVerifier(keys Keys, anchors ...Checkpoint) *Verifier {
 	return &Verifier{keys: keys, anchors: anchors, next: 1, report: Report{Findings: []Finding{}}}
 }
 
-func (v *Verifier) find(kind string, from, to int64, format string, args ...any) {
+func (v *Verifier) findf(kind string, from, to int64, format string, args ...any) {
 	if len(v.report.Findings) < maxShown {
 		v.report.Findings = append(v.report.Findings, Finding{kind, from, to, fmt.Sprintf(format, args...)})
 	}
@@ -96,11 +96,11 @@ func (v *Verifier) place(l Line) {
 	case l.Pos < v.next:
 		v.torn = true
 		if !slices.ContainsFunc(v.gaps, func(s span) bool { return s.from <= l.Pos && l.Pos <= s.to }) {
-			v.find(Reordered, l.Pos, l.Pos, "place %d is taken twice", l.Pos)
+			v.findf(Reordered, l.Pos, l.Pos, "place %d is taken twice", l.Pos)
 			return
 		}
 		v.gaps = without(v.gaps, []span{{l.Pos, l.Pos}})
-		v.find(Reordered, l.Pos, l.Pos, "entry %d stands behind entry %d", l.Pos, v.next-1)
+		v.findf(Reordered, l.Pos, l.Pos, "entry %d stands behind entry %d", l.Pos, v.next-1)
 		v.entry(l)
 		return
 	}
@@ -120,7 +120,7 @@ func (v *Verifier) entry(l Line) {
 		if len(v.wrong) < maxFaults {
 			v.wrong = append(v.wrong, l)
 		} else {
-			v.find(Edited, l.Pos, l.Pos, "entry %d is not what was logged", l.Pos)
+			v.findf(Edited, l.Pos, l.Pos, "entry %d is not what was logged", l.Pos)
 		}
 	default:
 		v.report.Entries++
@@ -148,7 +148,7 @@ func (v *Verifier) removal(l Line) {
 func (v *Verifier) checkpoint(l Line) {
 	c, err := v.keys.Open(l.Checkpoint)
 	if err != nil {
-		v.find(Unsigned, l.Pos, l.Pos, "%v", err)
+		v.findf(Unsigned, l.Pos, l.Pos, "%v", err)
 		return
 	}
 	v.signed = max(v.signed, c.Size)
@@ -157,12 +157,12 @@ func (v *Verifier) checkpoint(l Line) {
 		v.ahead = append(v.ahead, c)
 	case v.torn || v.bad:
 	case c.Size < size:
-		v.find(Unsigned, l.Pos, l.Pos, "the checkpoint at %d is that of %d entries", l.Pos, c.Size)
+		v.findf(Unsigned, l.Pos, l.Pos, "the checkpoint at %d is that of %d entries", l.Pos, c.Size)
 	case v.tree.root() == c.Root:
 		v.good, v.report.Checkpoint = c.Size, c.Note
 	default:
 		v.bad = true
-		v.find(Edited, v.good+1, c.Size, "an entry between %d and %d is not what was logged: the checkpoint that %s signed at %s does not agree",
+		v.findf(Edited, v.good+1, c.Size, "an entry between %d and %d is not what was logged: the checkpoint that %s signed at %s does not agree",
 			v.good+1, c.Size, c.Node, c.Time.Format(timeForm))
 	}
 }
@@ -176,7 +176,7 @@ func (v *Verifier) anchor(c Checkpoint) {
 	case v.torn || v.bad:
 	case c.Size == v.next-1 && v.tree.root() != c.Root:
 		v.bad = true
-		v.find(WentBack, v.good+1, c.Size, "the first %d entries are not those that %s signed at %s: the log was written anew behind %d",
+		v.findf(WentBack, v.good+1, c.Size, "the first %d entries are not those that %s signed at %s: the log was written anew behind %d",
 			c.Size, c.Node, c.Time.Format(timeForm), v.good)
 	}
 }
@@ -187,7 +187,7 @@ func (v *Verifier) Finish() Report {
 	r.Size = v.next - 1
 	v.moved()
 	for _, s := range v.gaps {
-		v.find(Deleted, s.from, s.to, "entries %s are not here", s)
+		v.findf(Deleted, s.from, s.to, "entries %s are not here", s)
 	}
 	lost := without(v.absent, v.told)
 	for _, s := range v.absent {
@@ -195,20 +195,20 @@ func (v *Verifier) Finish() Report {
 	}
 	for _, s := range lost {
 		r.Removed -= s.to - s.from + 1
-		v.find(Deleted, s.from, s.to, "entry %s is gone, and no retention tells of it", s)
+		v.findf(Deleted, s.from, s.to, "entry %s is gone, and no retention tells of it", s)
 	}
 	for _, c := range v.ahead {
 		if c.Size > r.Size {
-			v.find(Truncated, r.Size+1, c.Size, "the log ends at %d, but %s signed %d entries at %s: the end was cut off", r.Size, c.Node, c.Size, c.Time.Format(timeForm))
+			v.findf(Truncated, r.Size+1, c.Size, "the log ends at %d, but %s signed %d entries at %s: the end was cut off", r.Size, c.Node, c.Size, c.Time.Format(timeForm))
 			break
 		}
 	}
 	for _, c := range v.anchors {
-		v.find(WentBack, r.Size+1, c.Size, "the log has %d entries, but %s signed %d at %s: the end was cut off, or an old copy was restored",
+		v.findf(WentBack, r.Size+1, c.Size, "the log has %d entries, but %s signed %d at %s: the end was cut off, or an old copy was restored",
 			r.Size, c.Node, c.Size, c.Time.Format(timeForm))
 	}
 	if v.signed < r.Size {
-		v.find(Unsigned, v.signed+1, r.Size, "no checkpoint covers the entries from %d to %d", v.signed+1, r.Size)
+		v.findf(Unsigned, v.signed+1, r.Size, "no checkpoint covers the entries from %d to %d", v.signed+1, r.Size)
 	}
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return int(min(max(a.From-b.From, -1), 1)) })
 	return *r
@@ -228,9 +228,9 @@ func (v *Verifier) moved() {
 			}
 		}
 		if from > 0 {
-			v.find(Reordered, l.Pos, l.Pos, "at %d stands the entry that was logged at %d", l.Pos, from)
+			v.findf(Reordered, l.Pos, l.Pos, "at %d stands the entry that was logged at %d", l.Pos, from)
 		} else {
-			v.find(Edited, l.Pos, l.Pos, "entry %d is not what was logged", l.Pos)
+			v.findf(Edited, l.Pos, l.Pos, "entry %d is not what was logged", l.Pos)
 		}
 	}
 }

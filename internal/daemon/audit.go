@@ -3,7 +3,6 @@ package daemon
 import (
 	"cmp"
 	"context"
-	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -54,7 +53,7 @@ func (e *Engine) openAudit(ctx context.Context, nodeID, stateDir string) error {
 		return err
 	}
 	e.witness = &witness{path: filepath.Join(stateDir, witnessFile), log: e.store.AuditOfAll(all), feed: e.store}
-	return e.witness.compare(ctx, e.key)
+	return e.witness.compare(ctx)
 }
 
 // denied tells the audit of a refused attempt. What was presented as a credential is
@@ -74,7 +73,7 @@ func (e *Engine) denied(d gate.Denial) {
 }
 
 // compare holds the log against the file. A node that has none compares nothing.
-func (w *witness) compare(ctx context.Context, key ed25519.PrivateKey) error {
+func (w *witness) compare(ctx context.Context) error {
 	text, err := os.ReadFile(w.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

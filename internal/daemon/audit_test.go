@@ -70,7 +70,7 @@ func TestWitness(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept, err := audit.Keys{key.Public().(ed25519.PublicKey)}.Open(string(text)) //nolint:forcetypeassert // it always is
+	kept, err := audit.Keys{key.Public().(ed25519.PublicKey)}.Open(string(text))
 	if err != nil || kept.Size != 6 {
 		t.Errorf("%d entries are kept, %v", kept.Size, err)
 	}

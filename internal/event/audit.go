@@ -33,7 +33,7 @@ func factsOfJob(j job.Job) Facts {
 		f[FactVM] = vm
 	}
 	if j.Spec.Format != "" {
-		f[FactFormat] = string(j.Spec.Format)
+		f[FactFormat] = j.Spec.Format
 	}
 	return f
 }

@@ -21,8 +21,8 @@ func (a Allowance) Set(h http.Header) {
 	if a.Limit == 0 {
 		return
 	}
-	h.Set("RateLimit-Policy", strconv.Quote(a.Policy)+";q="+strconv.FormatInt(a.Limit, 10)+";w="+seconds(a.Window))
-	h.Set("RateLimit", strconv.Quote(a.Policy)+";r="+strconv.FormatInt(a.Remaining, 10)+";t="+seconds(a.Reset))
+	h.Set("Ratelimit-Policy", strconv.Quote(a.Policy)+";q="+strconv.FormatInt(a.Limit, 10)+";w="+seconds(a.Window))
+	h.Set("Ratelimit", strconv.Quote(a.Policy)+";r="+strconv.FormatInt(a.Remaining, 10)+";t="+seconds(a.Reset))
 }
 
 // SetRetry writes how long to wait for the next turn.

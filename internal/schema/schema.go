@@ -6,6 +6,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -46,16 +47,13 @@ func (m *Maker) Document(t reflect.Type, name, title string) ([]byte, error) {
 // object makes the schema of a struct. A key that it does not have is refused.
 func (m *Maker) object(t reflect.Type) Schema {
 	properties := Schema{}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get(m.Tag), ",")
 		if only, some := m.Only[t.Name()]; name == "" || name == "-" || some && !slices.Contains(only, name) {
 			continue
 		}
 		s := m.of(f.Type)
-		for key, value := range m.Fields[t.Name()+"."+name] {
-			s[key] = value
-		}
+		maps.Copy(s, m.Fields[t.Name()+"."+name])
 		properties[name] = s
 	}
 	s := Schema{"type": "object", "properties": properties, "additionalProperties": false}
@@ -102,10 +100,4 @@ func (m *Maker) of(t reflect.Type) Schema {
 	}
 }
 
-func clone(s Schema) Schema {
-	c := Schema{}
-	for key, value := range s {
-		c[key] = value
-	}
-	return c
-}
+func clone(s Schema) Schema { return maps.Clone(s) }

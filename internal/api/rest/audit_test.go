@@ -28,7 +28,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 	w := newWorld(t)
 	db, err := sql.Open("sqlite", filepath.Join(w.dir, "hypersdk.db")+"?_pragma=busy_timeout(5000)")
 	must(t, err)
-	defer db.Close() //nolint:errcheck // a test's
+	defer db.Close()
 	exec := func(q string) {
 		t.Helper()
 		_, err := db.ExecContext(t.Context(), q)

@@ -93,8 +93,7 @@ func compile(schema []byte) (*jsonschema.Schema, error) {
 
 // reason leaves out what the file holds: it may be a password.
 func reason(err error) string {
-	var one *yaml.LoadError
-	if errors.As(err, &one) {
+	if one, ok := errors.AsType[*yaml.LoadError](err); ok {
 		return fmt.Sprintf("line %d, column %d", one.Mark.Line, one.Mark.Column)
 	}
 	return "see its syntax"

@@ -24,9 +24,9 @@ func (w *world) take(l dispatch.Lease) (full bool) {
 }
 
 // reading returns a job that holds a slot.
-func (w *world) reading(edit ...func(*job.Spec)) dispatch.Lease {
+func (w *world) reading() dispatch.Lease {
 	w.Helper()
-	l := w.running(edit...)
+	l := w.running()
 	if w.take(l) {
 		w.Fatalf("there is no slot for %s", l.Job.ID)
 	}

@@ -223,6 +223,7 @@ func testRelay(w *world) {
 	}
 }
 
+//nolint:cyclop // a story in one piece
 func testTurns(w *world) {
 	h := w.hook(w.ours, "a")
 	for range 10 {
