@@ -39,7 +39,7 @@ type ended struct {
 // they and those after them are as if they had been interrupted. A step whose
 // host has no free slot is tried again while others run; when none is left, its
 // error is that of the walk.
-func (r *run) walk(ctx context.Context, from, to int) error { //nolint:gocognit // one loop, whose states belong together
+func (r *run) walk(ctx context.Context, from, to int) error { //nolint:gocognit,cyclop // one loop, whose states belong together
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var (
