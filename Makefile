@@ -55,7 +55,8 @@ lint: $(GOLANGCI) $(DEADCODE) ## Format, vet, linters, dead code, tidy modules
 	cd bench/engine && $(GO) vet ./... && $(GO) mod tidy -diff
 	$(GOLANGCI) run --allow-parallel-runners
 	@# storetest, pgtest and conform serve tests: no program reaches them, and -test would hide what only tests use.
-	@out="$$($(DEADCODE) ./... | grep -vE '^internal/(store/(storetest|pgtest)|api/conform)/' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
+	@# What is in scalars.go but not called is called by generated code that is not.
+	@out="$$($(DEADCODE) ./... | grep -vE '^internal/(store/(storetest|pgtest)/|api/conform/|api/graph/scalars.go)' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
 
 .PHONY: race
 race: $(GOVC) $(VERSITYGW) $(OTLP) ## All package tests under the race detector, with the real parts; every format without it

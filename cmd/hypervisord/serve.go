@@ -35,7 +35,7 @@ tls.key_file) is read again by itself, at SIGHUP at once.`,
 			if err != nil {
 				return err
 			}
-			log, level, err := telemetry.NewLeveledLogger(cmd.ErrOrStderr(), cfg.Log.Level, cfg.Log.Format)
+			log, level, err := telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Log.Level, cfg.Log.Format)
 			if err != nil {
 				return err
 			}

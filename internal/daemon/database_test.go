@@ -20,7 +20,7 @@ func TestStoreURL(t *testing.T) {
 		t.Fatal(err)
 	}
 	var logged bytes.Buffer
-	log, err := telemetry.NewLogger(&logged, "info", "json")
+	log, _, err := telemetry.NewLogger(&logged, "info", "json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,7 +86,7 @@ func newObserved(t *testing.T, edit func(*Config)) *observed {
 // start runs the daemon; o.stop ends it as SIGTERM does.
 func (o *observed) start() {
 	o.Helper()
-	log, err := telemetry.NewLogger(o.log, "debug", "json")
+	log, _, err := telemetry.NewLogger(o.log, "debug", "json")
 	if err != nil {
 		o.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out shared
-	log, level, err := telemetry.NewLeveledLogger(&out, "info", "text")
+	log, level, err := telemetry.NewLogger(&out, "info", "text")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func TestLinesCarryTheirContext(t *testing.T) {
 		"detached": {func(l *slog.Logger) { l.InfoContext(tracing.Detach(inner), "x") }, map[string]any{}},
 	} {
 		var b bytes.Buffer
-		l, err := telemetry.NewLogger(&b, "debug", "json")
+		l, _, err := telemetry.NewLogger(&b, "debug", "json")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func TestNobodyForgesALine(t *testing.T) {
 	const forged = "x\"}\n{\"level\":\"ERROR\",\"msg\":\"forged\r\u2028\x1b[31m\x00 \xff"
 	for _, format := range []string{"json", "text"} {
 		var b bytes.Buffer
-		l, err := telemetry.NewLogger(&b, "debug", format)
+		l, _, err := telemetry.NewLogger(&b, "debug", format)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,13 +30,9 @@ const (
 // Secrets have a type that does not show (package secret). As a second line of
 // defence an attribute with the name of a secret is redacted, and so are the
 // credentials in a URL and all HTTP headers.
-func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
-	log, _, err := NewLeveledLogger(w, level, format)
-	return log, err
-}
-
-// NewLeveledLogger is NewLogger with a level that may change.
-func NewLeveledLogger(w io.Writer, level, format string) (*slog.Logger, *slog.LevelVar, error) {
+//
+// The level may be changed by what is returned with the logger.
+func NewLogger(w io.Writer, level, format string) (*slog.Logger, *slog.LevelVar, error) {
 	l := &slog.LevelVar{}
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, nil, fault.Wrap(err, fault.Invalid, "HX-LOG-001", fmt.Sprintf("%.50q is no log level", level), "one of debug, info, warn, error")

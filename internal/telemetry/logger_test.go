@@ -20,7 +20,7 @@ import (
 func logger(t testing.TB, format string) (*slog.Logger, *bytes.Buffer) {
 	t.Helper()
 	var b bytes.Buffer
-	log, err := telemetry.NewLogger(&b, "debug", format)
+	log, _, err := telemetry.NewLogger(&b, "debug", format)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,12 +96,12 @@ func TestLongValuesAreCut(t *testing.T) {
 
 func TestLevelAndFormat(t *testing.T) {
 	for level, format := range map[string]string{"loud": "json", "": "json", "info": "xml"} {
-		if _, err := telemetry.NewLogger(&bytes.Buffer{}, level, format); !fault.Is(err, fault.Invalid) {
+		if _, _, err := telemetry.NewLogger(&bytes.Buffer{}, level, format); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%q %q: %v", level, format, err)
 		}
 	}
 	var b bytes.Buffer
-	log, err := telemetry.NewLogger(&b, "WARN", "text")
+	log, _, err := telemetry.NewLogger(&b, "WARN", "text")
 	if err != nil {
 		t.Fatal(err)
 	}

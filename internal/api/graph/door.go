@@ -4,7 +4,6 @@ package graph
 
 import (
 	"context"
-	"embed"
 	"log/slog"
 	"net/http"
 	"time"
@@ -74,18 +73,3 @@ func (g *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-//go:embed schema/*.graphql
-var schemaFiles embed.FS
-
-// Schema returns the schema as users read it.
-func Schema() (string, error) {
-	var text []byte
-	for _, name := range []string{"roadmap", "jobs", "platform", "library"} {
-		part, err := schemaFiles.ReadFile("schema/" + name + ".graphql")
-		if err != nil {
-			return "", err
-		}
-		text = append(append(text, part...), '\n')
-	}
-	return string(text), nil
-}

@@ -54,7 +54,7 @@ func newWorld(t *testing.T) *world {
 	w.store, err = store.Open(ctx, store.Options{Dir: t.TempDir(), Synchronous: store.Off})
 	must(t, err)
 	t.Cleanup(func() { must(t, w.store.Close()) })
-	log, err := telemetry.NewLogger(w.log, "debug", "json")
+	log, _, err := telemetry.NewLogger(w.log, "debug", "json")
 	must(t, err)
 	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store})
 	entry := gate.New(auth.NewRing(auth.NewKey(sha256.Sum256([]byte(key)), root()), w.store, nil), w.limiter)

@@ -67,7 +67,7 @@ func newWorld(t *testing.T, change ...setup) *world {
 	signer, err := audit.NewSigner("n1", private)
 	must(t, err)
 	w.store.SignLog(signer)
-	log, err := telemetry.NewLogger(w.log, "debug", "json")
+	log, _, err := telemetry.NewLogger(w.log, "debug", "json")
 	must(t, err)
 	sealer, err := seal.New(make([]byte, 32))
 	must(t, err)
