@@ -64,7 +64,7 @@ race: $(GOVC) $(VERSITYGW) $(OTLP) ## All package tests under the race detector,
 	$(GO) test -timeout 20m ./internal/daemon
 
 .PHONY: e2e
-e2e: build ## The three programs end to end, and the short chaos run (as root: it mounts file systems)
+e2e: build $(VERSITYGW) ## The three programs end to end, and the short chaos run (as root: it mounts file systems)
 	@scripts/deps.sh $(TEST_TOOLS)
 	$(GO) test -count=1 -timeout 20m -tags e2e ./e2e/...
 
@@ -84,7 +84,7 @@ bench-apis: build ## Compare REST, gRPC and GraphQL on one daemon; result in doc
 	$(GO) run ./bench/apis
 
 .PHONY: chaos
-chaos: build ## Long: 200 kills, exact crash points, power cuts (as root)
+chaos: build $(VERSITYGW) ## Long: 200 kills, exact crash points, power cuts (as root)
 	@scripts/deps.sh $(TEST_TOOLS)
 	CHAOS=long $(GO) test -count=1 -timeout 170m -v -tags e2e -run Chaos ./e2e/...
 
