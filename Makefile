@@ -23,7 +23,7 @@ BUF_VERSION       := 1.75.0
 GQLGEN_VERSION    := v0.17.98
 
 DEMO_TOOLS  := qemu-img qemu-system-x86_64
-TEST_TOOLS  := $(DEMO_TOOLS) gcc strace mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres prometheus
+TEST_TOOLS  := $(DEMO_TOOLS) gcc strace ip mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres prometheus
 BENCH_TOOLS := qemu-img openssl
 
 .PHONY: help
