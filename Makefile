@@ -23,7 +23,7 @@ BUF_VERSION       := 1.75.0
 GQLGEN_VERSION    := v0.17.98
 
 DEMO_TOOLS  := qemu-img qemu-system-x86_64
-TEST_TOOLS  := $(DEMO_TOOLS) gcc strace mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres prometheus
+TEST_TOOLS  := $(DEMO_TOOLS) gcc strace ip mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres prometheus
 BENCH_TOOLS := qemu-img openssl
 
 .PHONY: help
@@ -65,7 +65,7 @@ race: $(GOVC) $(VERSITYGW) $(OTLP) ## All package tests under the race detector,
 	$(GO) test -timeout 20m ./internal/daemon
 
 .PHONY: e2e
-e2e: build ## The three programs end to end, and the short chaos run (as root: it mounts file systems)
+e2e: build $(VERSITYGW) ## The three programs end to end, and the short chaos run (as root: it mounts file systems)
 	@scripts/deps.sh $(TEST_TOOLS)
 	$(GO) test -count=1 -timeout 20m -tags e2e ./e2e/...
 
@@ -85,7 +85,7 @@ bench-apis: build ## Compare REST, gRPC and GraphQL on one daemon; result in doc
 	$(GO) run ./bench/apis
 
 .PHONY: chaos
-chaos: build ## Long: 200 kills, exact crash points, power cuts, 100 kills under webhooks (as root)
+chaos: build $(VERSITYGW) ## Long: 200 kills, exact crash points, power cuts, 100 kills under webhooks (as root)
 	@scripts/deps.sh $(TEST_TOOLS)
 	CHAOS=long $(GO) test -count=1 -timeout 170m -v -tags e2e -run Chaos ./e2e/...
 

@@ -18,13 +18,14 @@ type link struct {
 	open chan struct{} // closed: data goes through
 }
 
-func newLink(t *testing.T, database string) *link {
+// newLink makes a link that is entered at the host.
+func newLink(t *testing.T, database, host string) *link {
 	t.Helper()
 	u, err := url.Parse(database)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ import (
 // tools that the tests use, with the Debian package of each.
 var tools = map[string]string{
 	"qemu-img": "qemu-utils", "strace": "strace", "python3": "python3",
-	"mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs",
+	"mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs", "ip": "iproute2",
 }
 
 func TestMain(m *testing.M) {

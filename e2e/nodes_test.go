@@ -48,7 +48,7 @@ func newCluster(t *testing.T, shared bool) *cluster {
 	}
 	h := newHouse(t, vcsim.Options{VMs: vms, LeaseTimeout: leaseTimeout})
 	database := pg.URL(t)
-	c := &cluster{house: h, pg: pg, link: newLink(t, database)}
+	c := &cluster{house: h, pg: pg, link: newLink(t, database, "127.0.0.1")}
 	second := *h
 	h.store, h.workers = c.link.url, 2
 	second.store, second.workers = database, 2

@@ -10,6 +10,7 @@ package_of() {
 	qemu-system-x86_64) echo "qemu-system-x86 seabios" ;;
 	mkfs.xfs) echo xfsprogs ;;
 	mkfs.ext4) echo e2fsprogs ;;
+	ip) echo iproute2 ;;
 	postgres) echo postgresql ;; # the tests run servers of their own
 	prometheus) echo prometheus ;; # promtool is in it; the tests run servers of their own
 	gcc) echo "gcc libc6-dev" ;; # the race detector needs cgo

@@ -72,4 +72,3 @@ func (g *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, errMethod)
 	}
 }
-
