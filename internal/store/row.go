@@ -66,6 +66,9 @@ func (r *row) decode(now time.Time) error {
 			return fmt.Errorf("decode job %s: %w", r.ID, err)
 		}
 	}
+	if r.State == job.Completed && r.Progress != nil {
+		r.Progress.Percent, r.Progress.ETA = 100, 0 // the rest is what the last heartbeat told
+	}
 	r.Priority = job.PriorityOf(r.class)
 	r.Paused = r.delayed == delayedPaused
 	r.ReadyAt = time.UnixMicro(r.readyAt).UTC()

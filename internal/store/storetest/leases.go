@@ -185,6 +185,10 @@ func testRenew(w *world) {
 	if !cancel || !reflect.DeepEqual(ids, []string{l.Job.ID}) || len(others) != 0 {
 		w.Errorf("cancel %v, for a %v, for b %v", cancel, ids, others)
 	}
+	w.apply(l, job.CompleteWith("a", job.Outcome{}))
+	if p := w.job(l.Job.ID).Progress; p == nil || p.Percent != 100 || p.BytesRead != 5 {
+		w.Errorf("progress of a completed job is %+v", p)
+	}
 }
 
 func testInterrupt(w *world) {
