@@ -97,8 +97,15 @@ func (m *moving) round(step string) {
 		}
 		m.job = r.JobIDs[0]
 	}
+	while := 500 * time.Millisecond
 	eventually(m.T, "the step "+step+" to begin", func() bool { return begun(m.get(d, m.job), step) })
-	<-time.After(time.Duration(m.rnd.Int64N(int64(500 * time.Millisecond))))
+	if step == "bucket" { // most of it is reading: wait for what a crash can leave there
+		while = 80 * time.Millisecond
+		eventually(m.T, "a multipart upload", func() bool {
+			return len(m.s3.unfinished()) > 0 || m.get(d, m.job).Status.Final()
+		})
+	}
+	<-time.After(time.Duration(m.rnd.Int64N(int64(while))))
 	d.kill()
 	if len(m.s3.unfinished()) > 0 {
 		m.uploads++
