@@ -50,6 +50,9 @@ type answer struct {
 	body   string
 }
 
+// patience is for one answer: what must be refused may be a stream without an end.
+const patience = 20 * time.Second
+
 // do makes one call with the key, as JSON unless a header says otherwise. headers
 // are pairs; Host is one, too.
 func (c caller) do(method, path, body string, headers ...string) answer {
@@ -61,7 +64,9 @@ func (c caller) do(method, path, body string, headers ...string) answer {
 
 func (c caller) try(method, path, body string, headers ...string) (answer, error) {
 	c.t.Helper()
-	req, err := http.NewRequestWithContext(c.t.Context(), method, "http://"+c.world.addr+path, strings.NewReader(body))
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.world.addr+path, strings.NewReader(body))
 	must(c.t, err)
 	if c.key != "" {
 		req.Header.Set("X-Api-Key", c.key)
@@ -155,7 +160,7 @@ func (c caller) rpc(method string, in, out proto.Message, headers ...string) str
 const procedures = "/hypervisord.v1.HypervisordService/"
 
 func (c caller) outgoing(headers ...string) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	return metadata.AppendToOutgoingContext(metadata.AppendToOutgoingContext(ctx, "x-api-key", c.key), headers...), cancel
 }
 
