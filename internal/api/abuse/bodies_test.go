@@ -15,10 +15,15 @@ func post(name, path, body, want string, headers ...string) abuse {
 	return abuse{name: name, want: want, try: func(_ *world, c caller) string { return c.rest("POST", path, body, headers...) }}
 }
 
-func zipped(text string) string {
+// zipped is a text and n MiB more.
+func zipped(text string, n int) string {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	_, _ = z.Write([]byte(text))
+	more := bytes.Repeat([]byte(" "), mib)
+	for range n {
+		_, _ = z.Write(more)
+	}
 	_ = z.Close()
 	return b.String()
 }
@@ -45,9 +50,9 @@ func bodies() []abuse {
 		post("body: 4 MiB to query", query, `{"vm":"`+strings.Repeat("x", 4*mib)+`"}`, "413 HX-API-003"),
 		post("body: 4 MiB to GraphQL", "/graphql", `{"query":"{`+strings.Repeat(" ", 4*mib)+`status{version}}"}`, "413 HX-API-003"),
 		post("body: 4 MiB of YAML", submit, "vm_path: "+strings.Repeat("x", 4*mib), "413 HX-API-003", "Content-Type", "application/yaml"),
-		post("body: 64 MiB in 64 KiB of gzip to submit", submit, zipped(`{"vm_path":"`+strings.Repeat("x", 64*mib)+`"}`), "400 HX-JOB-002", "Content-Encoding", "gzip"),
-		post("body: gzip to query", query, zipped(`{"limit":1}`), "400 HX-API-005", "Content-Encoding", "gzip"),
-		post("body: gzip to GraphQL", "/graphql", zipped(`{"query":"{status{version}}"}`), "400 HX-GQL-005", "Content-Encoding", "gzip"),
+		post("body: 64 MiB in 64 KiB of gzip to submit", submit, zipped(`{"vm_path":"/x"}`, 64), "400 HX-JOB-002", "Content-Encoding", "gzip"),
+		post("body: gzip to query", query, zipped(`{"limit":1}`, 0), "400 HX-API-005", "Content-Encoding", "gzip"),
+		post("body: gzip to GraphQL", "/graphql", zipped(`{"query":"{status{version}}"}`, 0), "400 HX-GQL-005", "Content-Encoding", "gzip"),
 		post("body: 1e6 keys", query, manyKeys(1_000_000), "413 HX-API-003"),
 		post("body: 1e5 keys in 1 MiB", query, manyKeys(90_000), "400 HX-API-006"),
 		post("body: depth 1e5 to query", query, deep, "400 HX-API-008"),

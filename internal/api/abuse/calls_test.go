@@ -183,7 +183,7 @@ func (c caller) frames(method string, body []byte, headers ...string) string {
 	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, "http://"+c.world.addr+procedures+method, bytes.NewReader(body))
 	must(c.t, err)
 	req.Header.Set("Content-Type", "application/grpc")
-	req.Header.Set("Te", "trailers")
+	req.Header.Set("TE", "trailers")
 	req.Header.Set("X-Api-Key", c.key)
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])

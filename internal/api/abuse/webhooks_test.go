@@ -62,15 +62,16 @@ func spelled(w *world, c caller) string {
 	for i, url := range spellings {
 		url = strings.ReplaceAll(url, "PORT", strconv.Itoa(int(w.inside.port())))
 		got := c.do("POST", "/webhooks", fmt.Sprintf(`{"name":"s%d","url":%q}`, i, url))
-		if got.status == http.StatusCreated {
+		switch {
+		case got.status == http.StatusCreated:
 			if _, class := c.test(fmt.Sprintf("s%d", i)); class == "blocked" || class == "unreachable" {
 				nowhere++
 				continue
 			}
 			c.t.Errorf("%s was reached", url)
-		} else if got.word() == "422 HX-HOOK-023" {
+		case got.word() == "422 HX-HOOK-023":
 			nowhere++
-		} else {
+		default:
 			c.t.Errorf("%s: %+v", url, got)
 		}
 	}

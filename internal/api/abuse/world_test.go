@@ -183,7 +183,7 @@ func (w *world) party(id, ip string) party {
 	must(w.t, err)
 	o.key, o.job, o.schedule = weak.Key.ID, jobs.Jobs[0].ID, sch.ID
 	o.webhook, _ = o.caller.webhook("ops-"+id, w.outside.url+"/ok")
-	o.delivery, _ = o.caller.test(o.webhook)
+	o.delivery, _ = o.test(o.webhook)
 	return o
 }
 
