@@ -77,7 +77,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	w := &world{t: t, log: &lines{}}
-	log, err := telemetry.NewLogger(w.log, "debug", "json")
+	log, _, err := telemetry.NewLogger(w.log, "debug", "json")
 	must(t, err)
 	w.store, err = store.Open(ctx, store.Options{Dir: t.TempDir(), Synchronous: store.Off})
 	must(t, err)
