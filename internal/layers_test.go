@@ -69,6 +69,7 @@ var floors = map[string]int{
 	"internal/api/grpc":                     8,
 	"internal/api/rest":                     8,
 	"internal/api/parity":                   9,
+	"internal/api/abuse":                    9,
 	"internal/api/graph":                    8,
 	"internal/api/stream":                   7,
 	"internal/api/pages":                    7,

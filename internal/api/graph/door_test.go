@@ -246,6 +246,9 @@ func TestHostileRequests(t *testing.T) {
 		"no JSON":            {`{"query":`, nil, 400},
 		"two":                {ok + ok, nil, 400},
 		"unknown keys":       {`{"query":"{status{version}}","sha":1}`, nil, 400},
+		"repeated key":       {`{"query":"{status{version}}","query":"{nodes{id}}"}`, nil, 400},
+		"key in other case":  {`{"QUERY":"{status{version}}"}`, nil, 400},
+		"repeated variable":  {`{"query":"{status{version}}","variables":{"a":{"b":1,"b":2}}}`, nil, 400},
 		"no query":           {`{}`, nil, 400},
 		"fine":               {ok, nil, 200},
 	} {

@@ -179,7 +179,7 @@ func decode(body []byte) (*graphql.RawParams, error) {
 	if err := dec.Decode(&in); err != nil {
 		return nil, errBody
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) || !distinct(body) {
 		return nil, errBody
 	}
 	return &graphql.RawParams{Query: in.Query, OperationName: in.OperationName, Variables: in.Variables}, nil
