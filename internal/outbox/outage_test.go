@@ -27,6 +27,12 @@ type wire struct {
 	at   []time.Time // of all attempts
 }
 
+func (l *wire) attempts() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.at)
+}
+
 var errDown = errors.New("connection refused")
 
 // RoundTrip implements http.RoundTripper.
@@ -130,11 +136,11 @@ func TestARestartKeepsTheBreakerOpen(t *testing.T) {
 		stop()
 		stop = w.run(&http.Client{Transport: line})
 		time.Sleep(9 * time.Minute)
-		before := len(line.at)
+		before := line.attempts()
 		time.Sleep(2 * time.Minute)
 		stop()
-		if before != 1 || len(line.at) != 2 {
-			t.Errorf("%d attempts while it was open, %d after it", before, len(line.at))
+		if before != 1 || line.attempts() != 2 {
+			t.Errorf("%d attempts while it was open, %d after it", before, line.attempts())
 		}
 		d := w.deliveries("ops", "")
 		if len(d) != 1 || d[0].Attempts != 2 || d[0].State != webhook.Pending {
