@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,12 +18,21 @@ import (
 // refusalLog is a log that only takes refusals.
 type refusalLog struct {
 	service.AuditStore
-	entries []event.Refusal
+	mu    sync.Mutex
+	taken []event.Refusal
 }
 
 func (l *refusalLog) AppendRefusals(_ context.Context, r []event.Refusal) error {
-	l.entries = append(l.entries, r...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.taken = append(l.taken, r...)
 	return nil
+}
+
+func (l *refusalLog) entries() []event.Refusal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.taken)
 }
 
 // TestRefusals: repetitions and floods are counted, none is lost, and few entries
@@ -42,19 +53,19 @@ func TestRefusals(t *testing.T) {
 		}
 		note("a")
 		pass(2 * time.Second)
-		if len(l.entries) != 1 || l.entries[0].Count != 1 {
-			t.Fatalf("%+v", l.entries)
+		if len(l.entries()) != 1 || l.entries()[0].Count != 1 {
+			t.Fatalf("%+v", l.entries())
 		}
 		for range 1000 {
 			note("a")
 		}
 		pass(2 * time.Second)
-		if len(l.entries) != 1 {
-			t.Fatalf("repetitions are written one by one: %+v", l.entries[1:])
+		if len(l.entries()) != 1 {
+			t.Fatalf("repetitions are written one by one: %+v", l.entries()[1:])
 		}
 		pass(time.Minute)
-		if len(l.entries) != 2 || l.entries[1].Count != 1000 {
-			t.Fatalf("%+v", l.entries)
+		if len(l.entries()) != 2 || l.entries()[1].Count != 1000 {
+			t.Fatalf("%+v", l.entries())
 		}
 		for i := range 100_000 {
 			note(fmt.Sprint(i))
@@ -64,11 +75,11 @@ func TestRefusals(t *testing.T) {
 			t.Fatal(err)
 		}
 		total := int64(0)
-		for _, e := range l.entries {
+		for _, e := range l.entries() {
 			total += e.Count
 		}
-		if total != 101_001 || len(l.entries) > 300 {
-			t.Errorf("%d attempts in %d entries", total, len(l.entries))
+		if total != 101_001 || len(l.entries()) > 300 {
+			t.Errorf("%d attempts in %d entries", total, len(l.entries()))
 		}
 	})
 }
