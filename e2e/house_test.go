@@ -64,7 +64,8 @@ func (h *house) furnish(dir string) {
 func (h *house) settle() {
 	h.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, "listen: 127.0.0.1:0\nstate_dir: %q\nworkers: %d\noutput:\n  roots:\n", h.state, h.workers)
+	// Who is killed on purpose all the time does not give a job up for it.
+	fmt.Fprintf(&b, "listen: 127.0.0.1:0\nstate_dir: %q\nworkers: %d\nmax_crashes: 1000\noutput:\n  roots:\n", h.state, h.workers)
 	for _, root := range slices.Concat([]string{h.output}, h.roots) {
 		fmt.Fprintf(&b, "    - %q\n", root)
 	}

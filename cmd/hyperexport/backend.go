@@ -183,7 +183,7 @@ func (l *local) close(ctx context.Context) error {
 // clear removes the queue's own files, and the directory if nothing else is in
 // it: the user may have named one that holds other things.
 func (l *local) clear() error {
-	for _, name := range []string{"hypersdk.db", "hypersdk.db-wal", "hypersdk.db-shm", "lock", "node.id"} {
+	for _, name := range []string{"hypersdk.db", "hypersdk.db-wal", "hypersdk.db-shm", "lock", "node.id", "secrets.key", "audit.checkpoint"} {
 		if err := os.Remove(filepath.Join(l.state, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove the queue: %w", err)
 		}
