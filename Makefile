@@ -62,7 +62,7 @@ lint: $(GOLANGCI) $(DEADCODE) ## Format, vet, linters, dead code, tidy modules
 race: $(GOVC) $(VERSITYGW) $(OTLP) ## All package tests under the race detector, with the real parts; every format without it
 	@scripts/deps.sh $(TEST_TOOLS)
 	$(GO) test -race -short -timeout 20m ./...
-	$(GO) test -timeout 20m ./internal/daemon
+	$(GO) test -timeout 20m ./internal/daemon ./internal/gate
 
 .PHONY: e2e
 e2e: build $(VERSITYGW) ## The three programs end to end, and the short chaos run (as root: it mounts file systems)
