@@ -66,9 +66,7 @@ func (r *row) decode(now time.Time) error {
 			return fmt.Errorf("decode job %s: %w", r.ID, err)
 		}
 	}
-	if r.State == job.Completed && r.Progress != nil {
-		r.Progress.Percent, r.Progress.ETA = 100, 0 // the rest is what the last heartbeat told
-	}
+	r.roundUp()
 	r.Priority = job.PriorityOf(r.class)
 	r.Paused = r.delayed == delayedPaused
 	r.ReadyAt = time.UnixMicro(r.readyAt).UTC()
@@ -132,4 +130,12 @@ func fromMicros(v sql.NullInt64) *time.Time {
 	}
 	t := time.UnixMicro(v.Int64).UTC()
 	return &t
+}
+
+// roundUp makes the progress of a completed job a whole one: what is stored is
+// what the last heartbeat told.
+func (r *row) roundUp() {
+	if r.State == job.Completed && r.Progress != nil {
+		r.Progress.Percent, r.Progress.ETA = 100, 0
+	}
 }

@@ -202,6 +202,7 @@ func (t *tx) apply(r row, c job.Change, leaseUntil int64) (job.Job, bool, error)
 	if changed {
 		err = t.append(event.OfChange(r.Job, before.State, c, t.now))
 	}
+	r.roundUp()
 	r.explain(t.now)
 	return r.Job, changed, err
 }
