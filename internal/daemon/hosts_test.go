@@ -17,10 +17,13 @@ func TestHostLimit(t *testing.T) {
 	for i := range 5 {
 		vms = append(vms, vcsim.VM{Path: fmt.Sprint("web-", i), On: true, Disks: []vcsim.Disk{{Size: 4 << 20, Fill: halfNoise}}})
 	}
-	run := func(limit int) (refused int, jobs []job.Job) {
+	run := func(limit int, faults ...vcsim.Fault) (refused int, jobs []job.Job) {
 		b := newBench(t, vcsim.Options{VMs: vms, StreamsPerHost: 1}, func(c *EngineConfig) {
 			c.Workers, c.HostLimits = 4, map[string]int{"vsphere": limit}
 		})
+		for _, f := range faults {
+			b.sim.Faults().Add(f)
+		}
 		var ids []string
 		for i := range 3 {
 			ids = append(ids, b.submit(job.Spec{VMPath: fmt.Sprint("/DC/vm/web-", i), Transport: "nfc", Format: "qcow2", BandwidthLimit: "4MB"}))
@@ -48,7 +51,8 @@ func TestHostLimit(t *testing.T) {
 	if refused != 0 {
 		t.Errorf("the host refused %d streams", refused)
 	}
-	if refused, _ := run(0); refused == 0 {
+	slow := vcsim.Fault{Kind: vcsim.Slow, Transport: vcsim.NFC, Rate: 512 << 10, Times: 1} // so that others want to read meanwhile
+	if refused, _ := run(0, slow); refused == 0 {
 		t.Error("without a limit it refuses none: the test shows nothing")
 	}
 }
