@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
@@ -43,8 +41,8 @@ func (b *buffer) use(a account, u used) {
 
 var (
 	insertJobs = newMany(`INSERT INTO jobs (id, tenant, state, priority, delayed, not_before, max_attempts, submitted_at, vm_path, vm_name, spec, ready_at, trace) VALUES `,
-		13, ` RETURNING id, seq`)
-	insertEvents = newMany(`INSERT INTO events (job_id, tenant, kind, actor, at, data, facts) VALUES `, 7, ``)
+		make([]string, 13), ` RETURNING id, seq`)
+	insertEvents = newMany(`INSERT INTO events (job_id, tenant, kind, actor, at, data, facts) VALUES `, make([]string, 7), ``)
 )
 
 // flushJobs inserts the jobs that were kept back, in their order.
@@ -108,7 +106,17 @@ func (w *writer) flush() error {
 	}
 	months := w.kept.used
 	w.kept.used = nil
-	for _, a := range slices.SortedFunc(maps.Keys(months), account.compare) { // in one order: no circle
+	order := slices.SortedFunc(maps.Keys(months), account.compare) // one for all: no circle
+	for _, a := range order {
+		if n := months[a].stored; n != 0 {
+			w.pending++
+			w.changed++
+			if err := w.exec(`UPDATE tenants SET stored_bytes = stored_bytes + $1 WHERE id = $2`, n, a.tenant); err != nil {
+				return err
+			}
+		}
+	}
+	for _, a := range order {
 		u := months[a]
 		w.pending++
 		w.changed++
@@ -122,51 +130,4 @@ func (w *writer) flush() error {
 
 func (a account) compare(b account) int {
 	return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.month, b.month))
-}
-
-// many is an INSERT of several rows. There are texts for few numbers of rows only,
-// so that the number of prepared statements stays small.
-type many struct {
-	texts map[int]string // by the number of rows
-	plain map[int]string // the same with ? for $N: SQLite looks for the name of each
-}
-
-func (m many) text(d dialect, rows int) string {
-	if d.server {
-		return m.texts[rows]
-	}
-	return m.plain[rows]
-}
-
-func newMany(head string, width int, tail string) many {
-	m := many{texts: make(map[int]string), plain: make(map[int]string)}
-	for _, rows := range []int{1, 4, 16, 64} {
-		var t strings.Builder
-		for i := range rows * width {
-			switch {
-			case i == 0:
-				t.WriteString("(")
-			case i%width == 0:
-				t.WriteString("), (")
-			default:
-				t.WriteString(", ")
-			}
-			t.WriteString("$" + strconv.Itoa(i+1))
-		}
-		m.texts[rows] = head + t.String() + ")" + tail
-		row := "(?" + strings.Repeat(", ?", width-1) + ")"
-		m.plain[rows] = head + row + strings.Repeat(", "+row, rows-1) + tail
-	}
-	return m
-}
-
-// fit is how many of n rows one statement takes.
-func (m many) fit(n int) int {
-	best := 1
-	for rows := range m.texts {
-		if rows <= n {
-			best = max(best, rows)
-		}
-	}
-	return best
 }

@@ -132,22 +132,6 @@ func (s *Store) Renew(ctx context.Context, l dispatch.Lease, lease time.Duration
 	return err == nil && state == job.Cancelling, err
 }
 
-// Apply implements dispatch.Queue.
-func (s *Store) Apply(ctx context.Context, l dispatch.Lease, c job.Change) (j job.Job, err error) {
-	err = s.w.update(ctx, func(t *tx) error {
-		r, found, err := t.find(`id = $1`, l.Job.ID)
-		if err != nil {
-			return err
-		}
-		if !found || r.Epoch != l.Job.Epoch || !r.leaseUntil.Valid {
-			return errStale(l.Job.ID)
-		}
-		j, _, err = t.apply(r, c, 0)
-		return err
-	})
-	return j, err
-}
-
 // fenced runs fn in an update if the lease is still the newest.
 func (s *Store) fenced(ctx context.Context, l dispatch.Lease, fn func(*tx) error) error {
 	return s.w.update(ctx, func(t *tx) error {

@@ -35,24 +35,18 @@ func (u used) plus(v used) used {
 
 // usage notes what a change costs the tenant; claimed is when the run began. It is part of the update that
 // makes the change: a fence that refuses that one undoes this, too.
-func (t *tx) usage(j job.Job, c job.Change, claimed int64) error {
+func (t *tx) usage(j job.Job, c job.Change, claimed int64) {
 	if c.Trigger == job.Claim {
-		return nil
+		return
 	}
 	u := usedBy(j, c)
 	if c.Trigger.Releases() {
 		u.time = t.runTime(j, c, claimed)
 	}
-	if u == (used{}) {
-		return nil
+	if u != (used{}) {
+		t.w.kept.use(account{j.Tenant, tenant.MonthOf(t.now)}, u)
+		t.wrote = true
 	}
-	t.w.kept.use(account{j.Tenant, tenant.MonthOf(t.now)}, u)
-	t.wrote = true
-	if u.stored == 0 {
-		return nil
-	}
-	_, err := t.execAside(`UPDATE tenants SET stored_bytes = stored_bytes + $1 WHERE id = $2`, u.stored, j.Tenant)
-	return err
 }
 
 // runTime is how long a worker had the job. An interruption may be noticed long
