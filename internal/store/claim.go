@@ -26,14 +26,15 @@ const (
 	sqlShare = ` SELECT a.tenant, COALESCE(t.weight, 1), COALESCE(t.max_concurrent_jobs, 0), COALESCE(t.paused, 0),
 		(SELECT COUNT(*) FROM jobs j WHERE j.tenant = a.tenant AND j.lease_until IS NOT NULL),
 		COALESCE(s.critical, 0), COALESCE(s.high, 0), COALESCE(s.normal, 0), COALESCE(s.low, 0), ` +
-		sqlHead + `0 ORDER BY j.seq LIMIT 1), 0), ` + sqlHead + `1 ORDER BY j.seq LIMIT 1), 0), ` +
-		sqlHead + `2 ORDER BY j.seq LIMIT 1), 0), ` + sqlHead + `3 ORDER BY j.seq LIMIT 1), 0),
+		sqlHead + `j.priority >= 0 AND j.priority <= 0 ORDER BY j.priority, j.seq LIMIT 1), 0), ` + sqlHead + `j.priority >= 1 AND j.priority <= 1 ORDER BY j.priority, j.seq LIMIT 1), 0), ` +
+		sqlHead + `j.priority >= 2 AND j.priority <= 2 ORDER BY j.priority, j.seq LIMIT 1), 0), ` + sqlHead + `j.priority >= 3 AND j.priority <= 3 ORDER BY j.priority, j.seq LIMIT 1), 0),
 		COALESCE(o.seq, 0), COALESCE(o.priority, 0), COALESCE(o.ready_at, 0)
 		FROM active a LEFT JOIN tenants t ON t.id = a.tenant LEFT JOIN shares s ON s.tenant = a.tenant
 		LEFT JOIN jobs o ON o.seq = (SELECT j.seq FROM jobs j WHERE j.tenant = a.tenant AND j.state = 'pending' AND j.delayed = 0
 			ORDER BY j.ready_at, j.seq LIMIT 1)
 		WHERE a.tenant IS NOT NULL`
-	sqlHead = `COALESCE((SELECT j.seq FROM jobs j WHERE j.tenant = a.tenant AND j.state = 'pending' AND j.delayed = 0 AND j.priority = `
+	// A class is a range of one, as in sqlLaneAhead.
+	sqlHead = `COALESCE((SELECT j.seq FROM jobs j WHERE j.tenant = a.tenant AND j.state = 'pending' AND j.delayed = 0 AND `
 
 	sqlShares  = sqlActive + sqlShare
 	sqlShareOf = sqlOne + sqlShare
@@ -68,10 +69,18 @@ type admittance struct {
 	t      *tx
 	policy admission.Policy
 	state  admission.State
+	n      int // how many the claim may take
+	ahead  ahead
+	lend   func([]row) ([]dispatch.Lease, error)
+
+	chosen  []row // not lent yet
+	leases  []dispatch.Lease
+	touched map[int]bool // shares that were served
+	misses  int
 }
 
-func (t *tx) admit(p admission.Policy) (*admittance, error) {
-	a := &admittance{t: t, policy: p}
+func (t *tx) admit(p admission.Policy, n int, lend func([]row) ([]dispatch.Lease, error)) (*admittance, error) {
+	a := &admittance{t: t, policy: p, n: n, ahead: newAhead(), lend: lend, touched: map[int]bool{}}
 	v := &a.state.Virtual
 	_, err := t.row(sqlScheduler, nil, &a.state.Turn, &v[0], &v[1], &v[2], &v[3])
 	if err != nil {
@@ -85,64 +94,124 @@ func (t *tx) admit(p admission.Policy) (*admittance, error) {
 // leaves the rest to the next one.
 const maxMisses = 20
 
-// claim starts up to n jobs and books them. Where several nodes write, a job may
-// be cancelled or paused between the look at the heads and the lock on its row:
-// then it is none of ours.
-func (a *admittance) claim(n int, start func(row) (dispatch.Lease, error)) ([]dispatch.Lease, error) {
-	var leases []dispatch.Lease
-	touched := map[int]bool{}
-	for misses := 0; len(leases) < n && misses < maxMisses; {
+// claim lends jobs and books them. The policy decides on each in memory:
+// what it needs to know behind the heads is read some jobs at a time, and those
+// that it chose are written together.
+func (a *admittance) claim() ([]dispatch.Lease, error) {
+	for a.misses < maxMisses {
+		room := a.n - len(a.leases) - len(a.chosen)
+		if room <= 0 {
+			break
+		}
 		c, ok := a.policy.Next(&a.state, a.t.now)
 		if !ok {
 			break
 		}
-		r, found, err := a.t.find(`state = 'pending' AND delayed = 0 AND seq = $1`, c.Seq)
-		if err != nil {
+		r, err := a.pick(c, room)
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		known := found && r.Host != ""
-		if found {
-			if found, err = a.t.reserve(&r); err != nil {
-				return nil, err
-			}
-		}
-		if found {
+		case r == nil:
+			continue
+		case r.Host != "":
+			err = a.startOnHost(c, *r)
+		default:
 			a.policy.Take(&a.state, c)
-			touched[c.Share] = true
-			l, err := start(r)
-			if err != nil {
-				return nil, err
-			}
-			leases = append(leases, l)
-		} else {
-			misses++
-		}
-		if known { // the host may be full: that is to be seen by all tenants
-			err = a.refreshAll()
-		} else {
-			err = a.refresh(&a.state.Shares[c.Share])
+			a.touched[c.Share] = true
+			a.chosen = append(a.chosen, *r)
+			err = a.drop(c, room-1)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	return leases, a.save(touched)
+	if err := a.write(); err != nil {
+		return nil, err
+	}
+	return a.leases, a.save(a.touched)
 }
 
-func (a *admittance) refreshAll() error {
-	for i := range a.state.Shares {
-		if err := a.refresh(&a.state.Shares[i]); err != nil {
+// pick returns the job of a choice, and holds it. Where several nodes write, it may
+// have been cancelled or paused between the look at the heads and the lock on its
+// row: then it is none of ours, nil is returned, and the heads are corrected.
+func (a *admittance) pick(c admission.Choice, room int) (*row, error) {
+	k := lane{c.Share, c.Class}
+	if !c.Aged {
+		r, err := a.front(k, room)
+		if err != nil || r != nil && r.Seq == c.Seq {
+			return r, err
+		}
+		return nil, nil
+	}
+	r, found, err := a.t.find(`state = 'pending' AND delayed = 0 AND seq = $1`, c.Seq)
+	if err != nil || found {
+		return &r, err
+	}
+	a.misses++
+	return nil, a.drop(c, room)
+}
+
+// drop takes a job that was chosen, or is gone, from what is ahead.
+func (a *admittance) drop(c admission.Choice, room int) error {
+	a.ahead.taken[c.Seq] = true
+	if room == 0 {
+		return nil
+	}
+	if a.state.Shares[c.Share].Head[c.Class] == c.Seq {
+		if _, err := a.front(lane{c.Share, c.Class}, room); err != nil {
 			return err
 		}
 	}
-	return nil
+	return a.eldest(c.Share)
 }
 
-// refresh looks for the heads of a tenant again.
-func (a *admittance) refresh(s *admission.Share) error {
-	found, err := a.t.shares(sqlShareOf, s.Tenant)
+// write lends what was chosen.
+func (a *admittance) write() error {
+	leases, err := a.lend(a.chosen)
+	a.leases, a.chosen = append(a.leases, leases...), nil
+	return err
+}
+
+// startOnHost starts a job whose host is known, if it gets a slot there. That
+// changes which jobs of all tenants are ready, so what was chosen before is written
+// first, and all is read again behind it.
+func (a *admittance) startOnHost(c admission.Choice, r row) error {
+	if err := a.write(); err != nil {
+		return err
+	}
+	ok, err := a.t.reserve(&r)
+	if err != nil {
+		return err
+	}
+	if ok {
+		a.policy.Take(&a.state, c)
+		a.touched[c.Share] = true
+		a.chosen = append(a.chosen, r)
+		if err := a.write(); err != nil {
+			return err
+		}
+	} else {
+		a.misses++
+	}
+	return a.refresh()
+}
+
+// refresh looks for the heads of all tenants again.
+func (a *admittance) refresh() error {
+	a.ahead = newAhead()
+	found, err := a.t.shares(sqlShares)
+	heads := make(map[string]*admission.Share, len(found))
 	for i := range found {
-		s.Head, s.Oldest = found[i].Head, found[i].Oldest
+		heads[found[i].Tenant] = &found[i]
+	}
+	for i := range a.state.Shares {
+		s := &a.state.Shares[i]
+		if f := heads[s.Tenant]; f != nil {
+			s.Head, s.Oldest = f.Head, f.Oldest
+			delete(heads, s.Tenant)
+		} else {
+			s.Head, s.Oldest = [admission.Classes]int64{}, admission.Ready{}
+		}
 	}
 	return err
 }
