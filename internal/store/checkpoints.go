@@ -75,22 +75,12 @@ var (
 	deleteRecords     = newMany(`DELETE FROM checkpoint_records WHERE job_id IN (`, make([]string, 1), `)`)
 )
 
-// dropCheckpoints forgets all disks of some jobs. There are records only beside a
-// checkpoint.
-func (t *tx) dropCheckpoints(ids ...string) error {
+// dropCheckpoints forgets all disks of some jobs.
+func (t *tx) dropCheckpoints(ids ...string) {
 	for part := range slices.Chunk(ids, maxRows) {
-		text, args := deleteCheckpoints.padded(t.w.d, keys(part))
-		n, err := t.execAside(text, args...)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			continue
-		}
-		text, args = deleteRecords.padded(t.w.d, keys(part))
-		if _, err := t.execAside(text, args...); err != nil {
-			return err
+		for _, m := range []many{deleteCheckpoints, deleteRecords} {
+			text, args := m.padded(t.w.d, keys(part))
+			t.later(text, args...)
 		}
 	}
-	return nil
 }

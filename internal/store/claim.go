@@ -1,7 +1,8 @@
 package store
 
 import (
-	"database/sql"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/admission"
@@ -40,28 +41,15 @@ const (
 	sqlShareOf = sqlOne + sqlShare
 )
 
-func scanShare(rows *sql.Rows) (s admission.Share, err error) {
+func scanShare(scan func(...any) error) (s admission.Share, err error) {
 	var paused int
 	var since int64
-	err = rows.Scan(&s.Tenant, &s.Weight, &s.Limit, &paused, &s.Running,
+	err = scan(&s.Tenant, &s.Weight, &s.Limit, &paused, &s.Running,
 		&s.Served[0], &s.Served[1], &s.Served[2], &s.Served[3], &s.Head[0], &s.Head[1], &s.Head[2], &s.Head[3],
 		&s.Oldest.Seq, &s.Oldest.Class, &since)
 	s.Paused = paused != 0
 	s.Oldest.Since = time.UnixMicro(since).UTC()
 	return s, err
-}
-
-// shares runs a query for admission.Share.
-func (t *tx) shares(query string, args ...any) ([]admission.Share, error) {
-	if err := t.w.flushJobs(); err != nil {
-		return nil, err
-	}
-	s, err := t.w.stmt(query) //nolint:sqlclosecheck // the writer keeps it
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.QueryContext(t.w.ctx, args...)
-	return scanAll(rows, err, scanShare)
 }
 
 // admittance is the claim policy at work within one update.
@@ -81,12 +69,17 @@ type admittance struct {
 
 func (t *tx) admit(p admission.Policy, n int, lend func([]row) ([]dispatch.Lease, error)) (*admittance, error) {
 	a := &admittance{t: t, policy: p, n: n, ahead: newAhead(), lend: lend, touched: map[int]bool{}}
-	v := &a.state.Virtual
-	_, err := t.row(sqlScheduler, nil, &a.state.Turn, &v[0], &v[1], &v[2], &v[3])
-	if err != nil {
+	if err := t.w.flushJobs(); err != nil {
 		return nil, err
 	}
-	a.state.Shares, err = t.shares(sqlShares)
+	v := &a.state.Virtual
+	_, err := t.w.pipe(
+		statement{sql: sqlScheduler, row: func(scan func(...any) error) error { return scan(&a.state.Turn, &v[0], &v[1], &v[2], &v[3]) }},
+		statement{sql: sqlShares, row: func(scan func(...any) error) error {
+			s, err := scanShare(scan)
+			a.state.Shares = append(a.state.Shares, s)
+			return err
+		}})
 	return a, err
 }
 
@@ -128,7 +121,8 @@ func (a *admittance) claim() ([]dispatch.Lease, error) {
 	if err := a.write(); err != nil {
 		return nil, err
 	}
-	return a.leases, a.save(a.touched)
+	a.save()
+	return a.leases, nil
 }
 
 // pick returns the job of a choice, and holds it. Where several nodes write, it may
@@ -199,7 +193,15 @@ func (a *admittance) startOnHost(c admission.Choice, r row) error {
 // refresh looks for the heads of all tenants again.
 func (a *admittance) refresh() error {
 	a.ahead = newAhead()
-	found, err := a.t.shares(sqlShares)
+	if err := a.t.w.flushJobs(); err != nil {
+		return err
+	}
+	var found []admission.Share
+	_, err := a.t.w.pipe(statement{sql: sqlShares, row: func(scan func(...any) error) error {
+		s, err := scanShare(scan)
+		found = append(found, s)
+		return err
+	}})
 	heads := make(map[string]*admission.Share, len(found))
 	for i := range found {
 		heads[found[i].Tenant] = &found[i]
@@ -217,22 +219,17 @@ func (a *admittance) refresh() error {
 }
 
 // save stores the accounts of the tenants that were served.
-func (a *admittance) save(touched map[int]bool) error {
-	if len(touched) == 0 {
-		return nil
+func (a *admittance) save() {
+	if len(a.touched) == 0 {
+		return
 	}
 	v := a.state.Virtual
-	if _, err := a.t.execAside(`UPDATE scheduler SET turn = $1, critical = $2, high = $3, normal = $4, low = $5 WHERE id = 1`,
-		a.state.Turn, v[0], v[1], v[2], v[3]); err != nil {
-		return err
-	}
-	for i := range touched {
+	a.t.later(`UPDATE scheduler SET turn = $1, critical = $2, high = $3, normal = $4, low = $5 WHERE id = 1`,
+		a.state.Turn, v[0], v[1], v[2], v[3])
+	for _, i := range slices.Sorted(maps.Keys(a.touched)) {
 		s := a.state.Shares[i]
-		if _, err := a.t.execAside(`INSERT INTO shares (tenant, critical, high, normal, low) VALUES ($1, $2, $3, $4, $5)
+		a.t.later(`INSERT INTO shares (tenant, critical, high, normal, low) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (tenant) DO UPDATE SET critical = excluded.critical, high = excluded.high, normal = excluded.normal, low = excluded.low`,
-			s.Tenant, s.Served[0], s.Served[1], s.Served[2], s.Served[3]); err != nil {
-			return err
-		}
+			s.Tenant, s.Served[0], s.Served[1], s.Served[2], s.Served[3])
 	}
-	return nil
 }

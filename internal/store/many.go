@@ -1,6 +1,7 @@
 package store
 
 import (
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,15 +57,19 @@ func (m many) text(d dialect, rows int) string {
 	return m.plain[rows]
 }
 
-// fit is how many of n rows one statement takes.
-func (m many) fit(n int) int {
-	best := 1
-	for _, rows := range sizes {
-		if rows <= n {
-			best = rows
+// parts cuts rows into as few parts as there are texts for.
+func parts[T any](rows []T) iter.Seq[[]T] {
+	return func(yield func([]T) bool) {
+		for i := len(sizes) - 1; len(rows) > 0; {
+			if n := sizes[i]; n > len(rows) {
+				i--
+			} else if !yield(rows[:n]) {
+				return
+			} else {
+				rows = rows[n:]
+			}
 		}
 	}
-	return best
 }
 
 // padded gives the text and the values for up to maxRows rows. What is added to fill

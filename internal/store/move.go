@@ -139,7 +139,8 @@ func (t *tx) follow(moves []*move) error {
 		m.roundUp()
 		m.explain(t.now)
 	}
-	return t.dropCheckpoints(ended...)
+	t.dropCheckpoints(ended...)
+	return nil
 }
 
 // aftermath brings up to date what depends on one job.

@@ -50,6 +50,13 @@ func (t *tx) execAside(query string, args ...any) (int64, error) {
 	return n, err
 }
 
+// later leaves a statement for the commit, or for what might see it: nobody waits
+// for its answer.
+func (t *tx) later(query string, args ...any) {
+	t.wrote = true
+	t.w.kept.later = append(t.w.kept.later, statement{sql: query, args: args})
+}
+
 // row runs a query for at most one row. found is false without one.
 func (t *tx) row(query string, args []any, dest ...any) (found bool, err error) {
 	if err := t.w.flushJobs(); err != nil {

@@ -15,7 +15,8 @@ const (
 		cancelled = usage_months.cancelled + excluded.cancelled, bytes_read = usage_months.bytes_read + excluded.bytes_read,
 		bytes_transferred = usage_months.bytes_transferred + excluded.bytes_transferred,
 		bytes_stored = usage_months.bytes_stored + excluded.bytes_stored, run_micros = usage_months.run_micros + excluded.run_micros`
-	sqlUsage = `SELECT month, completed, failed, cancelled, bytes_read, bytes_transferred, bytes_stored, run_micros FROM usage_months
+	sqlAddStored = `UPDATE tenants SET stored_bytes = stored_bytes + $1 WHERE id = $2`
+	sqlUsage     = `SELECT month, completed, failed, cancelled, bytes_read, bytes_transferred, bytes_stored, run_micros FROM usage_months
 		WHERE tenant = $1 AND month >= $2 AND month <= $3 ORDER BY month`
 )
 

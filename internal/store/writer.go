@@ -227,13 +227,14 @@ func (w *writer) batch(first *request) (ran []*request, again bool, err error) {
 	if w.dead == nil && err == nil {
 		err = w.endAll(ran)
 	}
-	if err == nil {
-		err = w.flush()
+	committing := false
+	if w.dead == nil && err == nil {
+		committing, err = w.commit()
 	}
-	if w.dead == nil && len(ran) > 0 && w.isOfOne(err) {
-		err = w.apart(ran)
+	if w.dead == nil && !committing && len(ran) > 0 && w.isOfOne(err) {
+		committing, err = w.apart(ran)
 	}
-	again, err = w.end(err)
+	again, err = w.end(committing, err)
 	w.watch.note(len(ran), w.changed, begun, err)
 	return ran, again, err
 }
@@ -245,17 +246,17 @@ func (w *writer) isOfOne(err error) bool {
 }
 
 // apart begins again and runs each request in a savepoint.
-func (w *writer) apart(ran []*request) error {
+func (w *writer) apart(ran []*request) (committing bool, err error) {
 	_ = w.exec("ROLLBACK") // there may be no transaction left
 	if err := w.begin(); err != nil {
-		return err
+		return false, err
 	}
 	for _, r := range ran {
 		if err := w.guarded(r); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return w.commit()
 }
 
 // alone runs one request in a transaction of its own: its locks do not depend on
@@ -281,7 +282,11 @@ func (w *writer) transact(r *request) (again bool, err error) {
 	if err = w.begin(); err == nil {
 		err = w.guarded(r)
 	}
-	again, err = w.end(err)
+	committing := false
+	if err == nil {
+		committing, err = w.commit()
+	}
+	again, err = w.end(committing, err)
 	w.watch.note(1, w.changed, begun, err)
 	return again, err
 }
@@ -303,22 +308,19 @@ func (w *writer) limit() (end func()) {
 func (w *writer) begin() error {
 	w.kept.drop()
 	w.changed = 0
-	err := w.exec(w.d.begin)
+	first := []statement{{sql: w.d.begin}}
+	var now int64
+	if w.d.clock != "" && w.clock.set != nil {
+		first = append(first, statement{sql: w.d.clock, row: func(scan func(...any) error) error { return scan(&now) }})
+	}
+	_, err := w.pipe(first...)
 	if w.d.server && isLost(err) {
 		w.drop()
 		if err = w.connect(); err == nil {
-			err = w.exec(w.d.begin)
+			_, err = w.pipe(first...)
 		}
 	}
-	if err != nil || w.d.clock == "" || w.clock.set == nil {
-		return err
-	}
-	s, err := w.stmt(w.d.clock) //nolint:sqlclosecheck // kept for the next time
-	if err != nil {
-		return err
-	}
-	var now int64
-	if err := s.QueryRowContext(w.ctx).Scan(&now); err != nil {
+	if err != nil || now == 0 {
 		return err
 	}
 	w.clock.set(now)
@@ -326,18 +328,11 @@ func (w *writer) begin() error {
 	return nil
 }
 
-// end commits, or ends what failed. again is set if nothing of the transaction
-// happened for a reason that may be gone the next time.
-func (w *writer) end(err error) (again bool, _ error) {
+// end ends what failed. again is set if nothing of the transaction happened for a
+// reason that may be gone the next time.
+func (w *writer) end(committing bool, err error) (again bool, _ error) {
 	if w.dead != nil {
 		return false, w.dead
-	}
-	if err == nil {
-		err = w.flush()
-	}
-	committing := err == nil
-	if committing {
-		err = w.exec("COMMIT")
 	}
 	if err == nil {
 		return false, nil
