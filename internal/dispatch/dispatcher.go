@@ -28,7 +28,9 @@ type Dispatcher struct {
 	bounds   admission.Bounds
 	scaling  admission.Scaling
 	busy     int            // workers at work
+	ending   int            // runs whose work is done, and the store is to be told
 	cleaning int            // clean-ups at work
+	cleaned  bool           // a clean-up has ended since the last look for more
 	free     chan struct{}  // a token when a worker became free
 	wg       sync.WaitGroup // of the runs
 }
@@ -59,15 +61,16 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	tick := time.NewTicker(d.o.Poll)
 	defer tick.Stop()
 	d.takeBack(ctx)
-	for look := true; ctx.Err() == nil; {
-		d.step(ctx, look)
-		look = false
+	for why := polled; ctx.Err() == nil; {
+		d.step(ctx, why)
 		select {
 		case <-ctx.Done():
 		case <-wake:
+			why = woken
 		case <-d.free:
+			why = freed
 		case <-tick.C:
-			look = true
+			why = polled
 		}
 	}
 	for _, r := range d.all() {
@@ -87,22 +90,33 @@ func (d *Dispatcher) takeBack(ctx context.Context) {
 	}
 }
 
-// step does what there is to do. reap is set once for each poll.
-func (d *Dispatcher) step(ctx context.Context, reap bool) {
-	if reap {
+// Why there is something to do.
+type reason int
+
+const (
+	freed  reason = iota // a worker became free
+	woken                // the queue has changed
+	polled               // whatever it may be
+)
+
+// step does what there is to do. A cancel wakes it, so it does not look for those
+// each time that a worker becomes free.
+func (d *Dispatcher) step(ctx context.Context, why reason) {
+	if why == polled {
 		n, err := d.q.Reap(ctx)
 		d.report(ctx, "reap", err)
 		if n > 0 {
 			d.o.Log.WarnContext(ctx, "leases ran out", "jobs", n)
 		}
 	}
-	d.passCancels(ctx)
-	workers, cleanups := d.room()
-	if cleanups > 0 {
-		d.claim(ctx, cleanups, true)
+	if why != freed {
+		d.passCancels(ctx)
 	}
-	if workers > 0 {
-		d.claim(ctx, workers, false)
+	if n := d.cleanups(why); n > 0 {
+		d.claim(ctx, n, true)
+	}
+	if n := d.room(); n > 0 {
+		d.claim(ctx, n, false)
 	}
 }
 
@@ -122,11 +136,25 @@ func (d *Dispatcher) passCancels(ctx context.Context) {
 	}
 }
 
-// room returns how many more jobs and clean-ups may run.
-func (d *Dispatcher) room() (workers, cleanups int) {
+// room returns how many more jobs may run. A worker is free when its work is done:
+// the next job starts while the end of the last one is stored. If the store takes
+// no ends, they do not pile up.
+func (d *Dispatcher) room() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.scaling.Size - d.busy, maxCleanups - d.cleaning
+	return d.scaling.Size - d.busy - max(0, d.ending-d.scaling.Size)
+}
+
+// cleanups returns how many more clean-ups to look for.
+func (d *Dispatcher) cleanups(why reason) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	look := why != freed || d.cleaned
+	d.cleaned = false
+	if !look {
+		return 0
+	}
+	return maxCleanups - d.cleaning
 }
 
 func (d *Dispatcher) claim(ctx context.Context, n int, cleanup bool) {
@@ -153,7 +181,7 @@ func (d *Dispatcher) start(ctx context.Context, l Lease, claimed time.Time, clea
 	d.mu.Lock()
 	r.before = d.runs[l.Job.ID]
 	d.runs[l.Job.ID] = r
-	d.count(cleanup, 1)
+	d.begun(cleanup)
 	d.mu.Unlock()
 	if h := d.o.Hooks.Started; h != nil && !cleanup {
 		h(l.Job)
@@ -164,17 +192,35 @@ func (d *Dispatcher) start(ctx context.Context, l Lease, claimed time.Time, clea
 		if d.runs[l.Job.ID] == r { // a newer run may wait for this one
 			delete(d.runs, l.Job.ID)
 		}
-		d.count(cleanup, -1)
+		d.over(cleanup)
 		d.mu.Unlock()
 		d.wakeUp()
 	})
 }
 
-func (d *Dispatcher) count(cleanup bool, n int) {
+func (d *Dispatcher) begun(cleanup bool) {
 	if cleanup {
-		d.cleaning += n
+		d.cleaning++
 	} else {
-		d.busy += n
+		d.busy++
+	}
+}
+
+// done frees the worker of a run; what is left is to store its end.
+func (d *Dispatcher) done() {
+	d.mu.Lock()
+	d.busy--
+	d.ending++
+	d.mu.Unlock()
+	d.wakeUp()
+}
+
+func (d *Dispatcher) over(cleanup bool) {
+	if cleanup {
+		d.cleaning--
+		d.cleaned = true
+	} else {
+		d.ending--
 	}
 }
 

@@ -70,6 +70,9 @@ func (r *run) do() {
 		o, err := r.work()
 		c, ok = r.decide(o, err)
 	}
+	if !r.cleanupOnly {
+		r.d.done()
+	}
 	outcome := "lost"
 	if ok {
 		r.apply(c)

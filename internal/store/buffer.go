@@ -2,11 +2,8 @@ package store
 
 import (
 	"cmp"
-	"database/sql"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
@@ -17,6 +14,7 @@ import (
 type buffer struct {
 	jobs   []newJob
 	events [][]any
+	later  []statement // that need no answer, and concern no job
 	used   map[account]used
 }
 
@@ -43,130 +41,92 @@ func (b *buffer) use(a account, u used) {
 
 var (
 	insertJobs = newMany(`INSERT INTO jobs (id, tenant, state, priority, delayed, not_before, max_attempts, submitted_at, vm_path, vm_name, spec, ready_at, trace) VALUES `,
-		13, ` RETURNING id, seq`)
-	insertEvents = newMany(`INSERT INTO events (job_id, tenant, kind, actor, at, data, facts) VALUES `, 7, ``)
+		make([]string, 13), ` RETURNING id, seq`)
+	insertEvents = newMany(`INSERT INTO events (job_id, tenant, kind, actor, at, data, facts) VALUES `, make([]string, 7), ``)
 )
 
-// flushJobs inserts the jobs that were kept back, in their order.
-func (w *writer) flushJobs() error {
-	jobs := w.kept.jobs
-	w.kept.jobs = nil
-	for len(jobs) > 0 {
-		n := insertJobs.fit(len(jobs))
-		part := make(map[string]*int64, n)
-		var args []any
-		for _, j := range jobs[:n] {
-			part[j.row[0].(string)] = j.seq //nolint:errcheck,forcetypeassert // insert made the row
-			args = append(args, j.row...)
+// inserts returns the statements for the jobs that were kept back, in their order,
+// and for what was left for later.
+func (w *writer) inserts() (all []statement) {
+	for part := range parts(w.kept.jobs) {
+		seqs, rows := make(map[string]*int64, len(part)), make([][]any, len(part))
+		for i, j := range part {
+			seqs[j.row[0].(string)], rows[i] = j.seq, j.row //nolint:errcheck,forcetypeassert // insert made the row
 		}
-		jobs = jobs[n:]
-		s, err := w.stmt(insertJobs.text(w.d, n)) //nolint:sqlclosecheck // the writer keeps it
-		if err != nil {
-			return err
-		}
-		w.pending += n
-		w.changed += int64(n)
-		rows, err := s.QueryContext(w.ctx, args...)
-		_, err = scanAll(rows, err, func(rows *sql.Rows) (struct{}, error) {
+		all = append(all, statement{insertJobs.text(w.d, len(part)), slices.Concat(rows...), func(scan func(...any) error) error {
 			var id string
 			var seq int64
-			err := rows.Scan(&id, &seq)
-			*part[id] = seq
-			return struct{}{}, err
-		})
-		if err != nil {
-			return err
-		}
+			if err := scan(&id, &seq); err != nil {
+				return err
+			}
+			*seqs[id] = seq
+			return nil
+		}})
+		w.noted(len(part))
 	}
-	return nil
+	all = append(all, w.kept.later...)
+	w.noted(len(w.kept.later))
+	w.kept.jobs, w.kept.later = nil, nil
+	return all
 }
 
-// flushRows inserts jobs and events that were kept back.
-func (w *writer) flushRows() error {
-	if err := w.flushJobs(); err != nil {
-		return err
+// appends returns the statements for the events.
+func (w *writer) appends() (all []statement) {
+	for part := range parts(w.kept.events) {
+		all = append(all, statement{insertEvents.text(w.d, len(part)), slices.Concat(part...), nil})
+		w.noted(len(part))
 	}
-	events := w.kept.events
 	w.kept.events = nil
-	for len(events) > 0 {
-		n := insertEvents.fit(len(events))
-		w.pending += n
-		w.changed += int64(n)
-		if err := w.exec(insertEvents.text(w.d, n), slices.Concat(events[:n]...)...); err != nil {
-			return err
-		}
-		events = events[n:]
-	}
-	return nil
+	return all
 }
 
-// flush inserts all that was kept back. Nothing may follow but the commit: all
-// writers add to the same rows of usage, and who holds one must wait for nobody.
-func (w *writer) flush() error {
-	if err := w.flushRows(); err != nil {
-		return err
-	}
+// sums returns the statements for the usage. All writers add to the same rows of it,
+// and who holds one must wait for nobody: nothing may follow but the commit.
+func (w *writer) sums() (all []statement) {
 	months := w.kept.used
-	w.kept.used = nil
-	for _, a := range slices.SortedFunc(maps.Keys(months), account.compare) { // in one order: no circle
-		u := months[a]
-		w.pending++
-		w.changed++
-		if err := w.exec(sqlAddUsage, a.tenant, string(a.month), u.completed, u.failed, u.cancelled,
-			u.read, u.transferred, u.stored, u.time); err != nil {
-			return err
+	order := slices.SortedFunc(maps.Keys(months), account.compare) // one for all: no circle
+	for _, a := range order {
+		if n := months[a].stored; n != 0 {
+			all = append(all, statement{sqlAddStored, []any{n, a.tenant}, nil})
 		}
 	}
-	return nil
+	for _, a := range order {
+		u := months[a]
+		all = append(all, statement{sqlAddUsage, []any{
+			a.tenant, string(a.month), u.completed, u.failed, u.cancelled, u.read, u.transferred, u.stored, u.time,
+		}, nil})
+	}
+	w.noted(len(all))
+	w.kept.used = nil
+	return all
+}
+
+// noted counts rows that are to be written.
+func (w *writer) noted(rows int) {
+	w.pending += rows
+	w.changed += int64(rows)
+}
+
+// flushJobs writes what a question about jobs might look for.
+func (w *writer) flushJobs() error {
+	_, err := w.pipe(w.inserts()...)
+	return err
+}
+
+// flushRows writes all but the usage.
+func (w *writer) flushRows() error {
+	_, err := w.pipe(append(w.inserts(), w.appends()...)...)
+	return err
+}
+
+// commit writes all that was kept back and ends the transaction. committing is set
+// if the commit may have reached the database.
+func (w *writer) commit() (committing bool, err error) {
+	all := slices.Concat(w.inserts(), w.appends(), w.sums(), []statement{{sql: "COMMIT"}})
+	at, err := w.pipe(all...)
+	return at == len(all)-1 || isLost(err), err
 }
 
 func (a account) compare(b account) int {
 	return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.month, b.month))
-}
-
-// many is an INSERT of several rows. There are texts for few numbers of rows only,
-// so that the number of prepared statements stays small.
-type many struct {
-	texts map[int]string // by the number of rows
-	plain map[int]string // the same with ? for $N: SQLite looks for the name of each
-}
-
-func (m many) text(d dialect, rows int) string {
-	if d.server {
-		return m.texts[rows]
-	}
-	return m.plain[rows]
-}
-
-func newMany(head string, width int, tail string) many {
-	m := many{texts: make(map[int]string), plain: make(map[int]string)}
-	for _, rows := range []int{1, 4, 16, 64} {
-		var t strings.Builder
-		for i := range rows * width {
-			switch {
-			case i == 0:
-				t.WriteString("(")
-			case i%width == 0:
-				t.WriteString("), (")
-			default:
-				t.WriteString(", ")
-			}
-			t.WriteString("$" + strconv.Itoa(i+1))
-		}
-		m.texts[rows] = head + t.String() + ")" + tail
-		row := "(?" + strings.Repeat(", ?", width-1) + ")"
-		m.plain[rows] = head + row + strings.Repeat(", "+row, rows-1) + tail
-	}
-	return m
-}
-
-// fit is how many of n rows one statement takes.
-func (m many) fit(n int) int {
-	best := 1
-	for rows := range m.texts {
-		if rows <= n {
-			best = max(best, rows)
-		}
-	}
-	return best
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 )
@@ -69,13 +70,17 @@ func (c *checkpoints) Reset(ctx context.Context, disk string) error {
 	})
 }
 
-// dropCheckpoints forgets all disks of a job. There are records only beside a
-// checkpoint.
-func (t *tx) dropCheckpoints(id string) error {
-	n, err := t.execAside(`DELETE FROM checkpoints WHERE job_id = $1`, id)
-	if err != nil || n == 0 {
-		return err
+var (
+	deleteCheckpoints = newMany(`DELETE FROM checkpoints WHERE job_id IN (`, make([]string, 1), `)`)
+	deleteRecords     = newMany(`DELETE FROM checkpoint_records WHERE job_id IN (`, make([]string, 1), `)`)
+)
+
+// dropCheckpoints forgets all disks of some jobs.
+func (t *tx) dropCheckpoints(ids ...string) {
+	for part := range slices.Chunk(ids, maxRows) {
+		for _, m := range []many{deleteCheckpoints, deleteRecords} {
+			text, args := m.padded(t.w.d, keys(part))
+			t.later(text, args...)
+		}
 	}
-	_, err = t.execAside(`DELETE FROM checkpoint_records WHERE job_id = $1`, id)
-	return err
 }

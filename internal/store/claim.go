@@ -1,7 +1,8 @@
 package store
 
 import (
-	"database/sql"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/admission"
@@ -26,23 +27,24 @@ const (
 	sqlShare = ` SELECT a.tenant, COALESCE(t.weight, 1), COALESCE(t.max_concurrent_jobs, 0), COALESCE(t.paused, 0),
 		(SELECT COUNT(*) FROM jobs j WHERE j.tenant = a.tenant AND j.lease_until IS NOT NULL),
 		COALESCE(s.critical, 0), COALESCE(s.high, 0), COALESCE(s.normal, 0), COALESCE(s.low, 0), ` +
-		sqlHead + `0 ORDER BY j.seq LIMIT 1), 0), ` + sqlHead + `1 ORDER BY j.seq LIMIT 1), 0), ` +
-		sqlHead + `2 ORDER BY j.seq LIMIT 1), 0), ` + sqlHead + `3 ORDER BY j.seq LIMIT 1), 0),
+		sqlHead + `j.priority >= 0 AND j.priority <= 0 ORDER BY j.priority, j.seq LIMIT 1), 0), ` + sqlHead + `j.priority >= 1 AND j.priority <= 1 ORDER BY j.priority, j.seq LIMIT 1), 0), ` +
+		sqlHead + `j.priority >= 2 AND j.priority <= 2 ORDER BY j.priority, j.seq LIMIT 1), 0), ` + sqlHead + `j.priority >= 3 AND j.priority <= 3 ORDER BY j.priority, j.seq LIMIT 1), 0),
 		COALESCE(o.seq, 0), COALESCE(o.priority, 0), COALESCE(o.ready_at, 0)
 		FROM active a LEFT JOIN tenants t ON t.id = a.tenant LEFT JOIN shares s ON s.tenant = a.tenant
 		LEFT JOIN jobs o ON o.seq = (SELECT j.seq FROM jobs j WHERE j.tenant = a.tenant AND j.state = 'pending' AND j.delayed = 0
 			ORDER BY j.ready_at, j.seq LIMIT 1)
 		WHERE a.tenant IS NOT NULL`
-	sqlHead = `COALESCE((SELECT j.seq FROM jobs j WHERE j.tenant = a.tenant AND j.state = 'pending' AND j.delayed = 0 AND j.priority = `
+	// A class is a range of one, as in sqlLaneAhead.
+	sqlHead = `COALESCE((SELECT j.seq FROM jobs j WHERE j.tenant = a.tenant AND j.state = 'pending' AND j.delayed = 0 AND `
 
 	sqlShares  = sqlActive + sqlShare
 	sqlShareOf = sqlOne + sqlShare
 )
 
-func scanShare(rows *sql.Rows) (s admission.Share, err error) {
+func scanShare(scan func(...any) error) (s admission.Share, err error) {
 	var paused int
 	var since int64
-	err = rows.Scan(&s.Tenant, &s.Weight, &s.Limit, &paused, &s.Running,
+	err = scan(&s.Tenant, &s.Weight, &s.Limit, &paused, &s.Running,
 		&s.Served[0], &s.Served[1], &s.Served[2], &s.Served[3], &s.Head[0], &s.Head[1], &s.Head[2], &s.Head[3],
 		&s.Oldest.Seq, &s.Oldest.Class, &since)
 	s.Paused = paused != 0
@@ -50,34 +52,34 @@ func scanShare(rows *sql.Rows) (s admission.Share, err error) {
 	return s, err
 }
 
-// shares runs a query for admission.Share.
-func (t *tx) shares(query string, args ...any) ([]admission.Share, error) {
-	if err := t.w.flushJobs(); err != nil {
-		return nil, err
-	}
-	s, err := t.w.stmt(query) //nolint:sqlclosecheck // the writer keeps it
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.QueryContext(t.w.ctx, args...)
-	return scanAll(rows, err, scanShare)
-}
-
 // admittance is the claim policy at work within one update.
 type admittance struct {
 	t      *tx
 	policy admission.Policy
 	state  admission.State
+	n      int // how many the claim may take
+	ahead  ahead
+	lend   func([]row) ([]dispatch.Lease, error)
+
+	chosen  []row // not lent yet
+	leases  []dispatch.Lease
+	touched map[int]bool // shares that were served
+	misses  int
 }
 
-func (t *tx) admit(p admission.Policy) (*admittance, error) {
-	a := &admittance{t: t, policy: p}
-	v := &a.state.Virtual
-	_, err := t.row(sqlScheduler, nil, &a.state.Turn, &v[0], &v[1], &v[2], &v[3])
-	if err != nil {
+func (t *tx) admit(p admission.Policy, n int, lend func([]row) ([]dispatch.Lease, error)) (*admittance, error) {
+	a := &admittance{t: t, policy: p, n: n, ahead: newAhead(), lend: lend, touched: map[int]bool{}}
+	if err := t.w.flushJobs(); err != nil {
 		return nil, err
 	}
-	a.state.Shares, err = t.shares(sqlShares)
+	v := &a.state.Virtual
+	_, err := t.w.pipe(
+		statement{sql: sqlScheduler, row: func(scan func(...any) error) error { return scan(&a.state.Turn, &v[0], &v[1], &v[2], &v[3]) }},
+		statement{sql: sqlShares, row: func(scan func(...any) error) error {
+			s, err := scanShare(scan)
+			a.state.Shares = append(a.state.Shares, s)
+			return err
+		}})
 	return a, err
 }
 
@@ -85,85 +87,149 @@ func (t *tx) admit(p admission.Policy) (*admittance, error) {
 // leaves the rest to the next one.
 const maxMisses = 20
 
-// claim starts up to n jobs and books them. Where several nodes write, a job may
-// be cancelled or paused between the look at the heads and the lock on its row:
-// then it is none of ours.
-func (a *admittance) claim(n int, start func(row) (dispatch.Lease, error)) ([]dispatch.Lease, error) {
-	var leases []dispatch.Lease
-	touched := map[int]bool{}
-	for misses := 0; len(leases) < n && misses < maxMisses; {
+// claim lends jobs and books them. The policy decides on each in memory:
+// what it needs to know behind the heads is read some jobs at a time, and those
+// that it chose are written together.
+func (a *admittance) claim() ([]dispatch.Lease, error) {
+	for a.misses < maxMisses {
+		room := a.n - len(a.leases) - len(a.chosen)
+		if room <= 0 {
+			break
+		}
 		c, ok := a.policy.Next(&a.state, a.t.now)
 		if !ok {
 			break
 		}
-		r, found, err := a.t.find(`state = 'pending' AND delayed = 0 AND seq = $1`, c.Seq)
-		if err != nil {
+		r, err := a.pick(c, room)
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		known := found && r.Host != ""
-		if found {
-			if found, err = a.t.reserve(&r); err != nil {
-				return nil, err
-			}
-		}
-		if found {
+		case r == nil:
+			continue
+		case r.Host != "":
+			err = a.startOnHost(c, *r)
+		default:
 			a.policy.Take(&a.state, c)
-			touched[c.Share] = true
-			l, err := start(r)
-			if err != nil {
-				return nil, err
-			}
-			leases = append(leases, l)
-		} else {
-			misses++
-		}
-		if known { // the host may be full: that is to be seen by all tenants
-			err = a.refreshAll()
-		} else {
-			err = a.refresh(&a.state.Shares[c.Share])
+			a.touched[c.Share] = true
+			a.chosen = append(a.chosen, *r)
+			err = a.drop(c, room-1)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	return leases, a.save(touched)
+	if err := a.write(); err != nil {
+		return nil, err
+	}
+	a.save()
+	return a.leases, nil
 }
 
-func (a *admittance) refreshAll() error {
-	for i := range a.state.Shares {
-		if err := a.refresh(&a.state.Shares[i]); err != nil {
+// pick returns the job of a choice, and holds it. Where several nodes write, it may
+// have been cancelled or paused between the look at the heads and the lock on its
+// row: then it is none of ours, nil is returned, and the heads are corrected.
+func (a *admittance) pick(c admission.Choice, room int) (*row, error) {
+	k := lane{c.Share, c.Class}
+	if !c.Aged {
+		r, err := a.front(k, room)
+		if err != nil || r != nil && r.Seq == c.Seq {
+			return r, err
+		}
+		return nil, nil
+	}
+	r, found, err := a.t.find(`state = 'pending' AND delayed = 0 AND seq = $1`, c.Seq)
+	if err != nil || found {
+		return &r, err
+	}
+	a.misses++
+	return nil, a.drop(c, room)
+}
+
+// drop takes a job that was chosen, or is gone, from what is ahead.
+func (a *admittance) drop(c admission.Choice, room int) error {
+	a.ahead.taken[c.Seq] = true
+	if room == 0 {
+		return nil
+	}
+	if a.state.Shares[c.Share].Head[c.Class] == c.Seq {
+		if _, err := a.front(lane{c.Share, c.Class}, room); err != nil {
 			return err
 		}
 	}
-	return nil
+	return a.eldest(c.Share)
 }
 
-// refresh looks for the heads of a tenant again.
-func (a *admittance) refresh(s *admission.Share) error {
-	found, err := a.t.shares(sqlShareOf, s.Tenant)
+// write lends what was chosen.
+func (a *admittance) write() error {
+	leases, err := a.lend(a.chosen)
+	a.leases, a.chosen = append(a.leases, leases...), nil
+	return err
+}
+
+// startOnHost starts a job whose host is known, if it gets a slot there. That
+// changes which jobs of all tenants are ready, so what was chosen before is written
+// first, and all is read again behind it.
+func (a *admittance) startOnHost(c admission.Choice, r row) error {
+	if err := a.write(); err != nil {
+		return err
+	}
+	ok, err := a.t.reserve(&r)
+	if err != nil {
+		return err
+	}
+	if ok {
+		a.policy.Take(&a.state, c)
+		a.touched[c.Share] = true
+		a.chosen = append(a.chosen, r)
+		if err := a.write(); err != nil {
+			return err
+		}
+	} else {
+		a.misses++
+	}
+	return a.refresh()
+}
+
+// refresh looks for the heads of all tenants again.
+func (a *admittance) refresh() error {
+	a.ahead = newAhead()
+	if err := a.t.w.flushJobs(); err != nil {
+		return err
+	}
+	var found []admission.Share
+	_, err := a.t.w.pipe(statement{sql: sqlShares, row: func(scan func(...any) error) error {
+		s, err := scanShare(scan)
+		found = append(found, s)
+		return err
+	}})
+	heads := make(map[string]*admission.Share, len(found))
 	for i := range found {
-		s.Head, s.Oldest = found[i].Head, found[i].Oldest
+		heads[found[i].Tenant] = &found[i]
+	}
+	for i := range a.state.Shares {
+		s := &a.state.Shares[i]
+		if f := heads[s.Tenant]; f != nil {
+			s.Head, s.Oldest = f.Head, f.Oldest
+			delete(heads, s.Tenant)
+		} else {
+			s.Head, s.Oldest = [admission.Classes]int64{}, admission.Ready{}
+		}
 	}
 	return err
 }
 
 // save stores the accounts of the tenants that were served.
-func (a *admittance) save(touched map[int]bool) error {
-	if len(touched) == 0 {
-		return nil
+func (a *admittance) save() {
+	if len(a.touched) == 0 {
+		return
 	}
 	v := a.state.Virtual
-	if _, err := a.t.execAside(`UPDATE scheduler SET turn = $1, critical = $2, high = $3, normal = $4, low = $5 WHERE id = 1`,
-		a.state.Turn, v[0], v[1], v[2], v[3]); err != nil {
-		return err
-	}
-	for i := range touched {
+	a.t.later(`UPDATE scheduler SET turn = $1, critical = $2, high = $3, normal = $4, low = $5 WHERE id = 1`,
+		a.state.Turn, v[0], v[1], v[2], v[3])
+	for _, i := range slices.Sorted(maps.Keys(a.touched)) {
 		s := a.state.Shares[i]
-		if _, err := a.t.execAside(`INSERT INTO shares (tenant, critical, high, normal, low) VALUES ($1, $2, $3, $4, $5)
+		a.t.later(`INSERT INTO shares (tenant, critical, high, normal, low) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (tenant) DO UPDATE SET critical = excluded.critical, high = excluded.high, normal = excluded.normal, low = excluded.low`,
-			s.Tenant, s.Served[0], s.Served[1], s.Served[2], s.Served[3]); err != nil {
-			return err
-		}
+			s.Tenant, s.Served[0], s.Served[1], s.Served[2], s.Served[3])
 	}
-	return nil
 }

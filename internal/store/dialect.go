@@ -13,7 +13,7 @@ type dialect struct {
 	checkpoint string        // moves the log into the database; empty: the server does it
 	clock      string        // asks the database for its time in microseconds; empty: this machine's holds
 	patience   time.Duration // with one transaction; 0: a local file answers or fails
-	writers    int           // that work side by side
+	writers    int           // that work side by side; of several one only ends leases
 	server     bool          // several nodes share it, and connections to it break
 }
 
@@ -25,7 +25,7 @@ var (
 	postgresDialect = dialect{
 		begin:    "BEGIN ISOLATION LEVEL READ COMMITTED",
 		clock:    "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
-		patience: 15 * time.Second, writers: 4, server: true,
+		patience: 15 * time.Second, writers: 5, server: true,
 	}
 )
 

@@ -139,7 +139,7 @@ func (q *questions) shares(query string, args ...any) (all []admission.Share) {
 		return nil
 	}
 	rows, err := q.s.read.QueryContext(q.ctx, query, args...)
-	all, q.err = scanAll(rows, err, scanShare)
+	all, q.err = scanAll(rows, err, func(rows *sql.Rows) (admission.Share, error) { return scanShare(rows.Scan) })
 	return all
 }
 

@@ -17,7 +17,7 @@ import (
 
 const (
 	channel    = "hypersdk" // of NOTIFY
-	sqlNotify  = `SELECT pg_notify('` + channel + `', $1)`
+	sqlNotify  = `SELECT set_config('synchronous_commit', 'off', true), pg_notify('` + channel + `', $1)` // nothing that is to last
 	maxPayload = 7900 // bytes; PostgreSQL's limit is 8000
 
 	listenPause = time.Second      // before a lost connection is made anew
@@ -128,23 +128,19 @@ func (l *listener) tell(w *writer, topics []event.Topic) {
 	defer w.limit()()
 	seen := map[event.Topic]bool{}
 	payload := l.self
+	var all []statement
 	for _, t := range topics {
 		if seen[t] {
 			continue
 		}
 		seen[t] = true
 		if len(payload)+1+len(t) > maxPayload {
-			w.say(payload)
+			all = append(all, statement{sql: sqlNotify, args: []any{payload}})
 			payload = l.self
 		}
 		payload += "\n" + string(t)
 	}
-	w.say(payload)
-}
-
-// say sends one notification. One that is lost costs the others a little time.
-func (w *writer) say(payload string) {
-	if err := w.exec(sqlNotify, payload); err != nil {
-		w.drop()
+	if _, err := w.pipe(append(all, statement{sql: sqlNotify, args: []any{payload}})...); err != nil {
+		w.drop() // what is lost costs the others a little time
 	}
 }

@@ -27,8 +27,8 @@ func TestPlans(t *testing.T) {
 		name, query string
 		indexes     []string
 	}{
-		{"shares", sqlShares, []string{"jobs_age (tenant>?)", "jobs_lane (tenant=? AND priority=?)", "jobs_age", "jobs_slots"}},
-		{"share of one", sqlShareOf, []string{"jobs_lane (tenant=? AND priority=?)", "jobs_age", "jobs_slots"}},
+		{"shares", sqlShares, []string{"jobs_age (tenant>?)", "jobs_lane (tenant=? AND priority>? AND priority<?)", "jobs_age", "jobs_slots"}},
+		{"share of one", sqlShareOf, []string{"jobs_lane (tenant=? AND priority>? AND priority<?)", "jobs_age", "jobs_slots"}},
 		{"any ready", sqlAnyReady, []string{"jobs_", "jobs_delayed"}},
 		{"lane", sqlLane, []string{"jobs_lane (tenant=? AND priority=?)"}},
 		{"ages", sqlAges, []string{"jobs_age (tenant=?)"}},

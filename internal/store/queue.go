@@ -18,13 +18,19 @@ const promoteBatch = 500
 // reapBatch is how many leases one update takes back at most.
 const reapBatch = 200
 
+// someDue is what sqlAnyReady finds if a delayed job has become ready.
+const someDue = 2
+
 // The questions of the claim loop. Each has an index of its own that holds only
 // the rows it is about.
 const (
 	sqlPromote = `UPDATE jobs SET delayed = 0 WHERE seq IN (SELECT seq FROM jobs
 		WHERE state = 'pending' AND delayed = 1 AND not_before <= $1 ORDER BY not_before LIMIT $2 /*! FOR UPDATE SKIP LOCKED */)`
-	sqlAnyReady = `SELECT 1 WHERE EXISTS (SELECT 1 FROM jobs WHERE state = 'pending' AND delayed = 0)
-		OR EXISTS (SELECT 1 FROM jobs WHERE state = 'pending' AND delayed = 1 AND not_before <= $1)`
+	// sqlAnyReady finds someDue if there is one to promote.
+	sqlAnyReady = `SELECT CASE WHEN ` + sqlAnyDue + ` THEN 2 ELSE 1 END
+		WHERE EXISTS (SELECT 1 FROM jobs WHERE state = 'pending' AND delayed = 0) OR ` + sqlAnyDue
+	sqlAnyDue     = `EXISTS (SELECT 1 FROM jobs WHERE state = 'pending' AND delayed = 1 AND not_before <= $1)`
+	sqlAnyToClean = `SELECT 1 FROM jobs WHERE state = 'cancelling' AND lease_until IS NULL AND not_before <= $1 LIMIT 1`
 	sqlClean = `SELECT id FROM jobs WHERE state = 'cancelling' AND lease_until IS NULL AND not_before <= $1
 		ORDER BY not_before LIMIT $2 /*! FOR UPDATE SKIP LOCKED */`
 	sqlExpired    = `SELECT id FROM jobs WHERE lease_until <= $1 ORDER BY lease_until LIMIT $2 /*! FOR UPDATE SKIP LOCKED */`
@@ -35,50 +41,57 @@ const (
 // Claim implements dispatch.Queue.
 func (s *Store) Claim(ctx context.Context, node string, lease time.Duration, n int) ([]dispatch.Lease, error) {
 	now := s.clock.wall().UnixMicro()
-	return s.claim(ctx, question{sqlAnyReady, []any{now}}, func(t *tx) ([]dispatch.Lease, error) {
-		if _, err := t.exec(sqlPromote, t.now.UnixMicro(), promoteBatch); err != nil {
-			return nil, err
+	return s.claim(ctx, question{sqlAnyReady, []any{now}}, func(t *tx, due int64) ([]dispatch.Lease, error) {
+		if due == someDue {
+			if _, err := t.exec(sqlPromote, t.now.UnixMicro(), promoteBatch); err != nil {
+				return nil, err
+			}
 		}
-		c, err := t.admit(s.policy)
+		a, err := t.admit(s.policy, n, func(rows []row) ([]dispatch.Lease, error) { return t.lend(rows, node, lease) })
 		if err != nil {
 			return nil, err
 		}
-		return c.claim(n, func(r row) (dispatch.Lease, error) { return s.lend(t, r, node, lease) })
+		return a.claim()
 	})
 }
 
 // ClaimCleanup implements dispatch.Queue.
 func (s *Store) ClaimCleanup(ctx context.Context, node string, lease time.Duration, n int) ([]dispatch.Lease, error) {
-	q := question{sqlClean, []any{s.clock.wall().UnixMicro(), n}}
-	return s.claim(ctx, q, func(t *tx) ([]dispatch.Lease, error) {
+	q := question{sqlAnyToClean, []any{s.clock.wall().UnixMicro()}}
+	return s.claim(ctx, q, func(t *tx, _ int64) ([]dispatch.Lease, error) {
 		ids, err := t.strings(sqlClean, t.now.UnixMicro(), n)
 		if err != nil {
 			return nil, err
 		}
-		var leases []dispatch.Lease
-		for _, id := range ids {
-			r, err := t.job(id)
-			if err != nil {
-				return nil, err
-			}
-			l, err := s.lend(t, r, node, lease)
-			if err != nil {
-				return nil, err
-			}
-			leases = append(leases, l)
+		rows, err := t.findAll(ids)
+		if err != nil {
+			return nil, err
 		}
-		return leases, nil
+		return t.lend(rows, node, lease)
 	})
 }
 
-// lend gives a job to a node.
-func (s *Store) lend(t *tx, r row, node string, lease time.Duration) (dispatch.Lease, error) {
-	j, _, err := t.apply(r, job.ClaimBy(node), t.lease()+lease.Microseconds())
-	return dispatch.Lease{Job: j, Token: r.token, Crashes: r.crashes}, err
+// lend gives jobs to a node.
+func (t *tx) lend(rows []row, node string, lease time.Duration) ([]dispatch.Lease, error) {
+	moves := make([]*move, len(rows))
+	for i, r := range rows {
+		moves[i] = &move{row: r, change: job.ClaimBy(node), lease: t.lease() + lease.Microseconds()}
+	}
+	if err := t.applyAll(moves); err != nil {
+		return nil, err
+	}
+	leases := make([]dispatch.Lease, len(moves))
+	for i, m := range moves {
+		if m.err != nil {
+			return nil, m.err
+		}
+		leases[i] = dispatch.Lease{Job: m.Job, Token: m.token, Crashes: m.crashes}
+	}
+	return leases, nil
 }
 
-// question is a query that finds nothing when there is nothing to do. It is
-// asked of a reader first: looking for work does not wait for the writer.
+// question is a query that finds nothing when there is nothing to do, or a number.
+// It is asked of a reader first: looking for work does not wait for the writer.
 type question struct {
 	sql  string
 	args []any
@@ -86,19 +99,24 @@ type question struct {
 
 func (s *Store) nothing(ctx context.Context, q question) (bool, error) {
 	var found any
-	err := s.read.QueryRowContext(ctx, q.sql, q.args...).Scan(&found)
+	return s.ask(ctx, q, &found)
+}
+
+func (s *Store) ask(ctx context.Context, q question, found any) (none bool, err error) {
+	err = s.read.QueryRowContext(ctx, q.sql, q.args...).Scan(found)
 	if errors.Is(err, sql.ErrNoRows) {
 		return true, nil
 	}
 	return false, classify(err)
 }
 
-func (s *Store) claim(ctx context.Context, q question, take func(*tx) ([]dispatch.Lease, error)) (leases []dispatch.Lease, err error) {
-	if none, err := s.nothing(ctx, q); none || err != nil {
+func (s *Store) claim(ctx context.Context, q question, take func(t *tx, found int64) ([]dispatch.Lease, error)) (leases []dispatch.Lease, err error) {
+	var found int64
+	if none, err := s.ask(ctx, q, &found); none || err != nil {
 		return nil, err
 	}
 	err = s.w.update(ctx, func(t *tx) (err error) {
-		leases, err = take(t)
+		leases, err = take(t, found)
 		return err
 	})
 	if err != nil {
@@ -130,22 +148,6 @@ func (s *Store) Renew(ctx context.Context, l dispatch.Lease, lease time.Duration
 		return nil
 	})
 	return err == nil && state == job.Cancelling, err
-}
-
-// Apply implements dispatch.Queue.
-func (s *Store) Apply(ctx context.Context, l dispatch.Lease, c job.Change) (j job.Job, err error) {
-	err = s.w.update(ctx, func(t *tx) error {
-		r, found, err := t.find(`id = $1`, l.Job.ID)
-		if err != nil {
-			return err
-		}
-		if !found || r.Epoch != l.Job.Epoch || !r.leaseUntil.Valid {
-			return errStale(l.Job.ID)
-		}
-		j, _, err = t.apply(r, c, 0)
-		return err
-	})
-	return j, err
 }
 
 // fenced runs fn in an update if the lease is still the newest.

@@ -97,14 +97,6 @@ func (r *row) explain(now time.Time) {
 	}
 }
 
-// keptToken returns the token, or NULL once the job has ended.
-func (r *row) keptToken() []byte {
-	if r.State.Final() {
-		return nil
-	}
-	return r.token
-}
-
 // searchKeys returns what a VM is found by.
 func searchKeys(vmPath string) (lower, name string) {
 	lower = strings.ToLower(vmPath)

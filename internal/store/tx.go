@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +48,13 @@ func (t *tx) execAside(query string, args ...any) (int64, error) {
 	n, err := r.RowsAffected()
 	t.w.changed += n
 	return n, err
+}
+
+// later leaves a statement for the commit, or for what might see it: nobody waits
+// for its answer.
+func (t *tx) later(query string, args ...any) {
+	t.wrote = true
+	t.w.kept.later = append(t.w.kept.later, statement{sql: query, args: args})
 }
 
 // row runs a query for at most one row. found is false without one.
@@ -173,96 +181,55 @@ func (t *tx) job(id string) (row, error) {
 
 // find reads the job that a condition names, and holds off who else would change
 // it.
-func (t *tx) find(condition string, arg any) (r row, found bool, err error) {
-	found, err = t.row(`SELECT `+wholeColumns+` FROM jobs WHERE `+condition+` /*! FOR UPDATE */`, []any{arg}, r.whole()...)
-	if err != nil || !found {
-		return row{}, found, err
+func (t *tx) find(condition string, arg any) (row, bool, error) {
+	all, err := t.rows(`SELECT `+wholeColumns+` FROM jobs WHERE `+condition+` /*! FOR UPDATE */`, arg)
+	if err != nil || len(all) == 0 {
+		return row{}, false, err
 	}
-	return r, true, r.decode(t.now)
+	return all[0], true, nil
+}
+
+// rows runs a query for whole jobs.
+func (t *tx) rows(query string, args ...any) ([]row, error) {
+	if err := t.w.flushJobs(); err != nil {
+		return nil, err
+	}
+	s, err := t.w.stmt(query) //nolint:sqlclosecheck // the writer keeps it
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.QueryContext(t.w.ctx, args...)
+	return scanAll(rows, err, func(rows *sql.Rows) (r row, err error) {
+		if err := rows.Scan(r.whole()...); err != nil {
+			return r, err
+		}
+		return r, r.decode(t.now)
+	})
+}
+
+var selectJobs = newMany(`SELECT `+wholeColumns+` FROM jobs WHERE id IN (`, make([]string, 1), `) ORDER BY id /*! FOR UPDATE */`)
+
+// findAll is find for some ids. The rows come in the order of the ids' texts.
+func (t *tx) findAll(ids []string) (all []row, err error) {
+	for part := range slices.Chunk(slices.Sorted(slices.Values(ids)), maxRows) {
+		text, args := selectJobs.padded(t.w.d, keys(part))
+		some, err := t.rows(text, args...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
 }
 
 // apply moves a job along the state table and appends the event of it; leased
 // sets the end of a new lease.
 func (t *tx) apply(r row, c job.Change, leaseUntil int64) (job.Job, bool, error) {
-	before := r.Job
-	changed, err := r.Apply(c, t.now)
-	if err != nil {
-		return before, false, err
+	m := &move{row: r, change: c, lease: leaseUntil}
+	if err := t.applyAll([]*move{m}); err != nil {
+		return r.Job, false, err
 	}
-	if !changed && r.Epoch == before.Epoch {
-		return before, false, nil // it was so before
-	}
-	if err := t.save(&r, before, c, leaseUntil); err != nil {
-		return before, false, err
-	}
-	if r.State == job.Pending || r.State == job.Cancelling {
-		t.touch(event.Queue)
-	}
-	t.touch(event.JobTopic(r.ID))
-	if changed {
-		err = t.append(event.OfChange(r.Job, before.State, c, t.now))
-	}
-	r.roundUp()
-	r.explain(t.now)
-	return r.Job, changed, err
-}
-
-// save writes what a change may have altered. The fence is in the statement.
-func (t *tx) save(r *row, before job.Job, c job.Change, leaseUntil int64) error {
-	failure, err := encodeOrNull(r.Error)
-	if err != nil {
-		return err
-	}
-	artifacts, err := encodeOrNull(r.Artifacts)
-	if err != nil {
-		return err
-	}
-	lease, claim := r.leaseUntil, sql.NullInt64{}
-	switch {
-	case c.Trigger == job.Claim:
-		claim = sql.NullInt64{Int64: t.now.UnixMicro(), Valid: true}
-		lease = sql.NullInt64{Int64: leaseUntil, Valid: true}
-	case c.Trigger.Releases():
-		lease = sql.NullInt64{}
-	}
-	r.delayed = t.heldBack(r.Job)
-	var claimed int64 // when the run began that the change ends
-	found, err := t.rowAside(`UPDATE jobs SET state = $1, delayed = $2, not_before = $3, epoch = $4, node = $5, lease_until = $6, attempt = $7,
-		started_at = $8, finished_at = $9, cancel_reason = $10, failure = $11, artifacts = $12, receipt = $13, token = $14,
-		priority = $15, ready_at = $16, progress = CASE WHEN $17 = 1 THEN NULL ELSE progress END, host = $18, claimed_at = COALESCE($19, claimed_at)
-		WHERE id = $20 AND epoch = $21 AND state = $22 RETURNING claimed_at`,
-		[]any{string(r.State), r.delayed, micros(r.NotBefore), r.Epoch, r.Node, lease, r.Attempt,
-			nullMicros(r.StartedAt), nullMicros(r.FinishedAt), r.CancelReason, failure, artifacts, []byte(r.Receipt), r.keptToken(),
-			r.Priority.Class(), r.ReadyAt.UnixMicro(), flag(r.Progress == nil), r.Host, claim,
-			r.ID, before.Epoch, string(before.State)}, &claimed)
-	if err != nil {
-		return err
-	}
-	if !found {
-		return errStale(r.ID)
-	}
-	if before.Host != "" {
-		if err := t.settleHost(r, before.Host, c.Trigger.Releases()); err != nil {
-			return err
-		}
-	}
-	if err := t.usage(r.Job, c, claimed); err != nil {
-		return err
-	}
-	if before.State.Final() && !r.State.Final() {
-		if err := errors.Join(t.restartSteps(r.ID), t.forgive(r.ID)); err != nil {
-			return err
-		}
-	}
-	if r.State.Final() {
-		if r.Spec.IsWorkflow() {
-			if err := t.dropStepTokens(r.ID); err != nil {
-				return err
-			}
-		}
-		return t.dropCheckpoints(r.ID)
-	}
-	return nil
+	return m.Job, m.changed, m.err
 }
 
 // flag is a truth as the database has it.

@@ -15,7 +15,8 @@ const (
 		cancelled = usage_months.cancelled + excluded.cancelled, bytes_read = usage_months.bytes_read + excluded.bytes_read,
 		bytes_transferred = usage_months.bytes_transferred + excluded.bytes_transferred,
 		bytes_stored = usage_months.bytes_stored + excluded.bytes_stored, run_micros = usage_months.run_micros + excluded.run_micros`
-	sqlUsage = `SELECT month, completed, failed, cancelled, bytes_read, bytes_transferred, bytes_stored, run_micros FROM usage_months
+	sqlAddStored = `UPDATE tenants SET stored_bytes = stored_bytes + $1 WHERE id = $2`
+	sqlUsage     = `SELECT month, completed, failed, cancelled, bytes_read, bytes_transferred, bytes_stored, run_micros FROM usage_months
 		WHERE tenant = $1 AND month >= $2 AND month <= $3 ORDER BY month`
 )
 
@@ -35,24 +36,18 @@ func (u used) plus(v used) used {
 
 // usage notes what a change costs the tenant; claimed is when the run began. It is part of the update that
 // makes the change: a fence that refuses that one undoes this, too.
-func (t *tx) usage(j job.Job, c job.Change, claimed int64) error {
+func (t *tx) usage(j job.Job, c job.Change, claimed int64) {
 	if c.Trigger == job.Claim {
-		return nil
+		return
 	}
 	u := usedBy(j, c)
 	if c.Trigger.Releases() {
 		u.time = t.runTime(j, c, claimed)
 	}
-	if u == (used{}) {
-		return nil
+	if u != (used{}) {
+		t.w.kept.use(account{j.Tenant, tenant.MonthOf(t.now)}, u)
+		t.wrote = true
 	}
-	t.w.kept.use(account{j.Tenant, tenant.MonthOf(t.now)}, u)
-	t.wrote = true
-	if u.stored == 0 {
-		return nil
-	}
-	_, err := t.execAside(`UPDATE tenants SET stored_bytes = stored_bytes + $1 WHERE id = $2`, u.stored, j.Tenant)
-	return err
 }
 
 // runTime is how long a worker had the job. An interruption may be noticed long

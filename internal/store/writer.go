@@ -63,6 +63,8 @@ type writer struct {
 	pending  int   // statements since the last checkpoint
 	changed  int64 // rows, in the transaction
 	requests chan *request
+	endings  chan *request // of leases; the same as requests where there are no twins
+	source   chan *request // which of the two this one takes from
 	done     chan struct{}
 	mu       sync.RWMutex // guards closed against sends to requests
 	closed   bool
@@ -71,6 +73,7 @@ type writer struct {
 // request is an update that waits for its turn.
 type request struct {
 	fn     func(*tx) error
+	ending *ending      // that fn carries out; nil: it is another update
 	state  atomic.Int32 // waiting, then taken by the writer or withdrawn by the caller
 	err    error        // of fn
 	clash  bool         // another node made the same key at the same time: look again
@@ -90,14 +93,19 @@ func newWriter(ctx context.Context, d dialect, db *sql.DB, c clock, hub *event.H
 		base: base, ctx: base, d: d, db: db, stmts: make(map[string]*sql.Stmt), clock: c, hub: hub, tell: tell, watch: &watch{committed: committed},
 		fatal: make(chan error, 1), requests: make(chan *request, maxBatch), done: make(chan struct{}),
 	}
+	w.source, w.endings = w.requests, w.requests
 	if err := w.connect(); err != nil {
 		return nil, classify(err)
 	}
 	for range d.writers - 1 {
 		w.twins = append(w.twins, &writer{
 			base: base, ctx: base, d: d, db: db, stmts: make(map[string]*sql.Stmt), clock: c, hub: hub, tell: tell, watch: w.watch,
-			fatal: w.fatal, requests: w.requests, done: make(chan struct{}),
+			fatal: w.fatal, source: w.requests, done: make(chan struct{}),
 		})
+	}
+	if len(w.twins) > 0 { // one of them alone ends leases: they would wait for each other's rows of usage
+		w.endings = make(chan *request, maxBatch)
+		w.twins[0].source = w.endings
 	}
 	for _, t := range append(w.twins, w) {
 		go t.run()
@@ -108,8 +116,17 @@ func newWriter(ctx context.Context, d dialect, db *sql.DB, c clock, hub *event.H
 // update runs fn in a transaction and returns when that is durable. Once fn has
 // begun, the end of ctx is ignored.
 func (w *writer) update(ctx context.Context, fn func(*tx) error) error {
-	r := &request{fn: fn, answer: make(chan error, 1)}
-	if err := w.send(ctx, r); err != nil {
+	return w.ask(ctx, w.requests, &request{fn: fn})
+}
+
+// finish carries out an ending, like update, and together with others that wait.
+func (w *writer) finish(ctx context.Context, e *ending) error {
+	return w.ask(ctx, w.endings, &request{fn: e.apply, ending: e})
+}
+
+func (w *writer) ask(ctx context.Context, to chan<- *request, r *request) error {
+	r.answer = make(chan error, 1)
+	if err := w.send(ctx, to, r); err != nil {
 		return err
 	}
 	select {
@@ -123,14 +140,14 @@ func (w *writer) update(ctx context.Context, fn func(*tx) error) error {
 	}
 }
 
-func (w *writer) send(ctx context.Context, r *request) error {
+func (w *writer) send(ctx context.Context, to chan<- *request, r *request) error {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	if w.closed {
 		return fault.New(fault.Unavailable, "HX-STORE-004", "the store is closed", "try again when the daemon runs")
 	}
 	select {
-	case w.requests <- r:
+	case to <- r:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -143,6 +160,9 @@ func (w *writer) close() error {
 	if !w.closed {
 		w.closed = true
 		close(w.requests)
+		if w.endings != w.requests {
+			close(w.endings)
+		}
 	}
 	w.mu.Unlock()
 	var errs []error
@@ -160,7 +180,7 @@ func (w *writer) close() error {
 
 func (w *writer) run() {
 	defer close(w.done)
-	for first := range w.requests {
+	for first := range w.source {
 		var touched []event.Topic
 		ran, again, err := w.batch(first)
 		for _, r := range ran {
@@ -200,17 +220,21 @@ func (w *writer) batch(first *request) (ran []*request, again bool, err error) {
 			continue
 		}
 		ran = append(ran, r)
-		if w.dead == nil && err == nil {
+		if w.dead == nil && err == nil && r.ending == nil {
 			err = w.one(r)
 		}
 	}
-	if err == nil {
-		err = w.flush()
+	if w.dead == nil && err == nil {
+		err = w.endAll(ran)
 	}
-	if w.dead == nil && len(ran) > 0 && w.isOfOne(err) {
-		err = w.apart(ran)
+	committing := false
+	if w.dead == nil && err == nil {
+		committing, err = w.commit()
 	}
-	again, err = w.end(err)
+	if w.dead == nil && !committing && len(ran) > 0 && w.isOfOne(err) {
+		committing, err = w.apart(ran)
+	}
+	again, err = w.end(committing, err)
 	w.watch.note(len(ran), w.changed, begun, err)
 	return ran, again, err
 }
@@ -222,17 +246,17 @@ func (w *writer) isOfOne(err error) bool {
 }
 
 // apart begins again and runs each request in a savepoint.
-func (w *writer) apart(ran []*request) error {
+func (w *writer) apart(ran []*request) (committing bool, err error) {
 	_ = w.exec("ROLLBACK") // there may be no transaction left
 	if err := w.begin(); err != nil {
-		return err
+		return false, err
 	}
 	for _, r := range ran {
 		if err := w.guarded(r); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return w.commit()
 }
 
 // alone runs one request in a transaction of its own: its locks do not depend on
@@ -258,7 +282,11 @@ func (w *writer) transact(r *request) (again bool, err error) {
 	if err = w.begin(); err == nil {
 		err = w.guarded(r)
 	}
-	again, err = w.end(err)
+	committing := false
+	if err == nil {
+		committing, err = w.commit()
+	}
+	again, err = w.end(committing, err)
 	w.watch.note(1, w.changed, begun, err)
 	return again, err
 }
@@ -280,22 +308,19 @@ func (w *writer) limit() (end func()) {
 func (w *writer) begin() error {
 	w.kept.drop()
 	w.changed = 0
-	err := w.exec(w.d.begin)
+	first := []statement{{sql: w.d.begin}}
+	var now int64
+	if w.d.clock != "" && w.clock.set != nil {
+		first = append(first, statement{sql: w.d.clock, row: func(scan func(...any) error) error { return scan(&now) }})
+	}
+	_, err := w.pipe(first...)
 	if w.d.server && isLost(err) {
 		w.drop()
 		if err = w.connect(); err == nil {
-			err = w.exec(w.d.begin)
+			_, err = w.pipe(first...)
 		}
 	}
-	if err != nil || w.d.clock == "" || w.clock.set == nil {
-		return err
-	}
-	s, err := w.stmt(w.d.clock) //nolint:sqlclosecheck // kept for the next time
-	if err != nil {
-		return err
-	}
-	var now int64
-	if err := s.QueryRowContext(w.ctx).Scan(&now); err != nil {
+	if err != nil || now == 0 {
 		return err
 	}
 	w.clock.set(now)
@@ -303,18 +328,11 @@ func (w *writer) begin() error {
 	return nil
 }
 
-// end commits, or ends what failed. again is set if nothing of the transaction
-// happened for a reason that may be gone the next time.
-func (w *writer) end(err error) (again bool, _ error) {
+// end ends what failed. again is set if nothing of the transaction happened for a
+// reason that may be gone the next time.
+func (w *writer) end(committing bool, err error) (again bool, _ error) {
 	if w.dead != nil {
 		return false, w.dead
-	}
-	if err == nil {
-		err = w.flush()
-	}
-	committing := err == nil
-	if committing {
-		err = w.exec("COMMIT")
 	}
 	if err == nil {
 		return false, nil
@@ -328,7 +346,7 @@ func (w *writer) next(taken int, begun time.Time) (*request, bool) {
 		return nil, false
 	}
 	select {
-	case r, ok := <-w.requests:
+	case r, ok := <-w.source:
 		return r, ok
 	default:
 		return nil, false
@@ -374,12 +392,18 @@ func (w *writer) guarded(r *request) error {
 	return w.exec("RELEASE update_")
 }
 
-// call runs the request's function.
-func (w *writer) call(r *request) *tx {
+// begun makes the view of an update that begins.
+func (w *writer) begun() *tx {
 	t := &tx{w: w, now: w.now}
 	if t.now.IsZero() {
 		t.now = w.clock.wall()
 	}
+	return t
+}
+
+// call runs the request's function.
+func (w *writer) call(r *request) *tx {
+	t := w.begun()
 	r.err = protect(r.fn, t)
 	r.topics = t.topics
 	return t
