@@ -108,7 +108,9 @@ func connections() []abuse {
 			if got := answerOf(conn); got != "200" { // it counts
 				return got
 			}
-			go func() { _, _ = io.WriteString(conn, strings.Repeat("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 1000)) }()
+			go func() {
+				_, _ = io.WriteString(conn, strings.Repeat("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 1000))
+			}()
 			return empty(w, count)
 		}},
 		{name: "sockets: a message of 2 MiB", want: "1009", try: func(_ *world, c caller) string {

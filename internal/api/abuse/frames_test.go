@@ -148,6 +148,7 @@ func frames() []abuse {
 		{name: "slow: reads nothing over HTTP/2", want: "closed", waits: true, try: func(w *world, c caller) string {
 			addr, count := w.few(func(s *http.Server) {
 				s.WriteTimeout, s.IdleTimeout, s.HTTP2.WriteByteTimeout = 300*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
+				s.HTTP2.SendPingTimeout = 0 // which would find out, too, if later
 			})
 			p := c.peer(addr, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
 			defer func() { _ = p.conn.Close() }()

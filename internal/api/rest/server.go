@@ -18,7 +18,7 @@ const (
 )
 
 // Limits of a connection of HTTP/2, which would else hold a megabyte for each of
-// its buffers, and whoever reads nothing for ever (ADR 28).
+// its buffers, and whoever reads nothing (ADR 28).
 const (
 	maxStreams   = 128              // open at once, unless the configuration says otherwise
 	maxFrame     = 16 << 10         // bytes of a frame that comes in, the least that the protocol allows
