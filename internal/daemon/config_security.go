@@ -14,6 +14,10 @@ type SecurityConfig struct {
 	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is
 	// believed.
 	TrustedProxies []string `yaml:"trusted_proxies"`
+	// ProbeNetworks are where health probes and scrapers come from: connections are
+	// kept for them when there are no others.
+	ProbeNetworks []string          `yaml:"probe_networks"`
+	Connections   ConnectionsConfig `yaml:"connections"`
 }
 
 // RateLimitConfig bounds how often each principal may call, on each node.
@@ -29,16 +33,25 @@ type RateLimitConfig struct {
 
 // defaultSecurity stops what runs wild, and no more.
 func defaultSecurity() SecurityConfig {
-	return SecurityConfig{RateLimit: RateLimitConfig{Enabled: true, RequestsPerMinute: 60_000, Burst: 10_000}}
+	return SecurityConfig{
+		RateLimit:     RateLimitConfig{Enabled: true, RequestsPerMinute: 60_000, Burst: 10_000},
+		ProbeNetworks: []string{"127.0.0.0/8", "::1/128"}, Connections: defaultConnections(),
+	}
 }
 
 func (s SecurityConfig) check() (wrong []string) {
 	if what := s.RateLimit.rates().Check(); what != "" {
 		wrong = append(wrong, "security.rate_limit."+what)
 	}
-	for _, text := range s.TrustedProxies {
+	wrong = append(wrong, checkNetworks("security.trusted_proxies", s.TrustedProxies)...)
+	wrong = append(wrong, checkNetworks("security.probe_networks", s.ProbeNetworks)...)
+	return append(wrong, s.Connections.check()...)
+}
+
+func checkNetworks(key string, all []string) (wrong []string) {
+	for _, text := range all {
 		if _, err := netip.ParsePrefix(text); err != nil {
-			wrong = append(wrong, fmt.Sprintf("security.trusted_proxies: %q is not of the form 10.0.0.0/8", text))
+			wrong = append(wrong, fmt.Sprintf("%s: %q is not of the form 10.0.0.0/8", key, text))
 		}
 	}
 	return wrong
@@ -48,10 +61,12 @@ func (r RateLimitConfig) rates() gate.Rates {
 	return gate.Rates{PerMinute: r.RequestsPerMinute, Burst: r.Burst, Own: r.PerEndpoint}
 }
 
-// proxies are valid: check looked at them.
-func (s SecurityConfig) proxies() gate.Proxies {
-	all := make(gate.Proxies, 0, len(s.TrustedProxies))
-	for _, text := range s.TrustedProxies {
+func (s SecurityConfig) proxies() gate.Proxies { return networks(s.TrustedProxies) }
+
+// networks are valid: check looked at them.
+func networks(texts []string) []netip.Prefix {
+	all := make([]netip.Prefix, 0, len(texts))
+	for _, text := range texts {
 		if n, err := netip.ParsePrefix(text); err == nil {
 			all = append(all, n.Masked())
 		}

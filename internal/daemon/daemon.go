@@ -170,6 +170,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 		}
 	}
 	d.server = rest.NewServer(api, d.log)
+	d.server.HTTP2.MaxConcurrentStreams = d.cfg.Security.Connections.MaxStreams
 	if err := d.secure(d.server); err != nil {
 		return err
 	}
@@ -177,7 +178,11 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	if err := d.openAdmin(ctx, metrics.Handler()); err != nil {
 		return err
 	}
-	d.listener, err = lc.Listen(ctx, "tcp", d.cfg.Listen)
+	if d.listener, err = lc.Listen(ctx, "tcp", d.cfg.Listen); err == nil {
+		connections := d.cfg.Security.connections(ctx, d.log)
+		metrics.WatchConnections(connections.Open)
+		d.listener = connections.Limit(d.listener)
+	}
 	return fault.Wrap(err, fault.Unavailable, "HX-CONF-010", "the address "+d.cfg.Listen+" cannot be listened on", "stop what uses it, or set listen")
 }
 

@@ -39,6 +39,7 @@ func everything() *Metrics {
 		Version:  "v1", Log: slog.New(slog.DiscardHandler),
 	})
 	m.Bandwidth(limit.NewTree(limit.Plan{}))
+	m.WatchConnections(func() (int, map[string]int64) { return 0, nil })
 	m.WatchWebhooks(func(context.Context) (map[webhook.BreakerState]int64, int64, time.Time, error) {
 		return nil, 0, time.Time{}, nil
 	})

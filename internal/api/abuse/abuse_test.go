@@ -22,7 +22,7 @@ type abuse struct {
 
 // abuses are all of them.
 func abuses() []abuse {
-	return slices.Concat(bodies(), slowness(), headers(), paths(), credentials(), graphs(), rpcs(), strangers(), webhooks(), floods())
+	return slices.Concat(bodies(), slowness(), headers(), paths(), credentials(), graphs(), rpcs(), strangers(), webhooks(), floods(), connections(), frames())
 }
 
 // leastCases is how many the suite must hold.

@@ -52,8 +52,11 @@ type world struct {
 	svc      *service.Service
 	store    *store.Store
 	log      *lines
-	addr     string // of the server
-	hasty    string // of the server whose time-outs are short
+	api      *rest.API
+	logger   *slog.Logger
+	stop     context.CancelFunc // ends the streams
+	addr     string             // of the server
+	hasty    string             // of the server whose time-outs are short
 	conn     *gogrpc.ClientConn
 	inside   *receiver // is not to be called by webhooks
 	outside  *receiver // may be
@@ -76,7 +79,7 @@ const burst = 200
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	w := &world{t: t, log: &lines{}}
+	w := &world{t: t, log: &lines{}, stop: stop}
 	log, _, err := telemetry.NewLogger(w.log, "debug", "json")
 	must(t, err)
 	w.store, err = store.Open(ctx, store.Options{Dir: t.TempDir(), Synchronous: store.Off})
@@ -89,6 +92,7 @@ func newWorld(t *testing.T) *world {
 	entrance := gate.New(auth.NewRing(auth.NewKey(sha256.Sum256([]byte(rootKey)), tenant.NewPrincipal(tenant.Default, "root", tenant.All()...)), w.store, nil), limits).
 		Behind(gate.Proxies{netip.MustParsePrefix(proxyIP + "/32")}, nil)
 	api := w.doors(ctx, log, entrance)
+	w.api, w.logger = api, log
 	must(t, limits.Assign(api.Operations()))
 	hasty := rest.NewServer(api, log)
 	hasty.ReadHeaderTimeout, hasty.ReadTimeout = 100*time.Millisecond, 300*time.Millisecond
@@ -136,7 +140,11 @@ func (w *world) doors(ctx context.Context, log *slog.Logger, entrance *gate.Gate
 // serve serves until the test is over; stop ends the streams.
 func (w *world) serve(server *http.Server, stop context.CancelFunc) (addr string) {
 	w.t.Helper()
-	l := listen(w.t, "127.0.0.1")
+	return w.serveOn(listen(w.t, "127.0.0.1"), server, stop)
+}
+
+func (w *world) serveOn(l net.Listener, server *http.Server, stop context.CancelFunc) (addr string) {
+	w.t.Helper()
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	w.t.Cleanup(func() {

@@ -350,6 +350,9 @@ func TestServerHasEveryLimit(t *testing.T) {
 	if s.ReadHeaderTimeout <= 0 || s.ReadTimeout <= 0 || s.WriteTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 || s.ErrorLog == nil {
 		t.Fatalf("%+v", s)
 	}
+	if h := s.HTTP2; h.MaxConcurrentStreams <= 0 || h.MaxReadFrameSize > 16<<10 || h.MaxReceiveBufferPerConnection > 1<<20 || h.WriteByteTimeout <= 0 || h.SendPingTimeout <= 0 || h.PingTimeout <= 0 {
+		t.Fatalf("%+v", h)
+	}
 }
 
 // slowly shortens the limits, so that a test need not wait for the real ones.

@@ -2,10 +2,17 @@ package rest_test
 
 import (
 	"bufio"
+	"bytes"
+	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 )
@@ -48,4 +55,60 @@ func TestStreamIsSilentOverHTTP2(t *testing.T) {
 		}
 	}
 	t.Fatalf("the stream broke off: %v", lines.Err())
+}
+
+// Streams that are reset at once run on while their handlers do (CVE-2023-44487): no
+// more of them than may be open, and a connection that goes on is closed.
+func TestResetStreamsAreBounded(t *testing.T) {
+	t.Parallel()
+	var running, most atomic.Int64
+	release := make(chan struct{})
+	server := rest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		n := running.Add(1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		<-release // whatever becomes of the client
+		running.Add(-1)
+	}), discard)
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	defer func() {
+		close(release)
+		_ = server.Close()
+		<-served
+	}()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
+	must(t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = io.WriteString(conn, http2.ClientPreface)
+	must(t, err)
+	frames := http2.NewFramer(conn, conn)
+	must(t, frames.WriteSettings())
+	var block bytes.Buffer
+	pack := hpack.NewEncoder(&block)
+	for id := uint32(1); id < 20_000; id += 2 {
+		block.Reset()
+		for _, f := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "x"}, {":path", "/"}} {
+			must(t, pack.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}))
+		}
+		if frames.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}) != nil ||
+			frames.WriteRSTStream(id, http2.ErrCodeCancel) != nil {
+			break
+		}
+	}
+	for {
+		f, err := frames.ReadFrame()
+		must(t, err) // the goodbye comes first
+		if bye, ok := f.(*http2.GoAwayFrame); ok {
+			if bye.ErrCode != http2.ErrCodeEnhanceYourCalm || bye.LastStreamID > 2*10*uint32(server.HTTP2.MaxConcurrentStreams) {
+				t.Errorf("after stream %d: %v", bye.LastStreamID, bye.ErrCode)
+			}
+			break
+		}
+	}
+	if n := most.Load(); n > int64(server.HTTP2.MaxConcurrentStreams) {
+		t.Errorf("%d at once", n)
+	}
 }

@@ -17,6 +17,18 @@ const (
 	maxBody     = 1 << 20          // bytes of a body
 )
 
+// Limits of a connection of HTTP/2, which would else hold a megabyte for each of
+// its buffers, and whoever reads nothing (ADR 28).
+const (
+	maxStreams   = 128              // open at once, unless the configuration says otherwise
+	maxFrame     = 16 << 10         // bytes of a frame that comes in, the least that the protocol allows
+	streamBuffer = 64 << 10         // bytes of one body that nobody has read
+	connBuffer   = 256 << 10        // and of all bodies of the connection
+	pingAfter    = 30 * time.Second // of silence: is there anybody?
+	pingTime     = 15 * time.Second // for the answer
+	writeByte    = 10 * time.Second // in which the client must take at least one byte
+)
+
 // NewServer returns a server with every limit set, for HTTP/1 and, as gRPC needs it,
 // HTTP/2 with prior knowledge. The caller serves it and shuts it down.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
@@ -28,6 +40,11 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      requestTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame,
+			MaxReceiveBufferPerStream: streamBuffer, MaxReceiveBufferPerConnection: connBuffer,
+			SendPingTimeout: pingAfter, PingTimeout: pingTime, WriteByteTimeout: writeByte,
+		},
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 }
