@@ -35,7 +35,7 @@ func TestBombs(t *testing.T) { // alone: it measures what the process allocates
 		"fragments in a row":       fragments(60, func(i int) string { return fmt.Sprintf("id ...f%d", i+1) }),
 		"complexity":               "{jobs(limit:1000){" + short + repeat(19, "a%d:id ") + "}}",
 		"complexity by a variable": "query($n:Int!){jobs(limit:$n){" + short + repeat(19, "a%d:id ") + "}}",
-		"the audit and the log":    "{audit(first:1000){" + entry + "} auditLog(first:1000){pos hash leaf hidden checkpoint} b:auditLog(first:1000){pos hash leaf}}",
+		"the audit and the log":    "{audit(first:1000){" + entry + "} auditLog(first:1000){pos hash leaf hidden checkpoint} b:auditLog(first:1000){pos hash leaf hidden checkpoint}}",
 		"deliveries and attempts":  `{deliveries(webhook:"x",first:1000){nodes{id log{number at durationSeconds status error} ` + repeat(4, "a%d:id ") + `}}}`,
 		"nested lists":             "{jobs(limit:1000){steps{artifacts{name url}}}}",
 		"a long text":              `{job(id:"` + strings.Repeat("x", 70_000) + `"){id}}`,
