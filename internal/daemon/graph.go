@@ -14,7 +14,7 @@ import (
 // graph makes the GraphQL door.
 func (d *Daemon) graph(entry *gate.Gate) rest.Door {
 	return rest.Door{Pattern: graph.Pattern, Handler: graph.New(graph.Deps{
-		Service: d.engine.Service, Retention: d.engine.retention, Inventory: d.engine, Gate: entry, Hall: d.streams,
+		Service: d.engine.Service, Retention: d.engine.retention, Audit: d.engine.audit, Inventory: d.engine, Gate: entry, Hall: d.streams,
 		Log: d.log, Version: version.String(),
 	})}
 }

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -33,6 +34,9 @@ func (s *Service) Deliveries(ctx context.Context, p tenant.Principal, ref string
 	}
 	if limit, err = webhookLimit(limit); err != nil {
 		return DeliveryPage{}, err
+	}
+	if state != "" && !slices.Contains(webhook.States(), state) {
+		return DeliveryPage{}, fault.Newf(fault.Invalid, "HX-HOOK-048", "leave it out for all", "status %.50q is not one of pending, delivered, dead", string(state))
 	}
 	before, err := seqCursor(cursor)
 	if err != nil {

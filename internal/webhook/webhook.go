@@ -78,6 +78,9 @@ const (
 	Dead      State = "dead"      // it is not tried again by itself
 )
 
+// States lists the states of a delivery.
+func States() []State { return []State{Pending, Delivered, Dead} }
+
 // Delivery is one event on its way to one endpoint. Its id is the webhook-id of all
 // its attempts.
 type Delivery struct {

@@ -120,11 +120,11 @@ func (w *world) doors(ctx context.Context, log *slog.Logger, entrance *gate.Gate
 	hall := stream.NewHall(ctx, entrance)
 	var api *rest.API
 	door := grpc.New(ctx, grpc.Deps{
-		Service: w.svc, Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: "v0.0.0-test",
+		Service: w.svc, Audit: service.NewAudit(w.store), Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: "v0.0.0-test",
 		Ready: func(ctx context.Context) bool { return api.Ready(ctx) },
 	})
 	doors := []rest.Door{{Pattern: graph.Pattern, Handler: graph.New(graph.Deps{
-		Service: w.svc, Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: "v0.0.0-test",
+		Service: w.svc, Audit: service.NewAudit(w.store), Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: "v0.0.0-test",
 	})}}
 	for _, p := range door.Patterns() {
 		doors = append(doors, rest.Door{Pattern: p, Handler: door})

@@ -22,10 +22,11 @@ const Pattern = "/graphql"
 // door is what events call this way in.
 const door = "graphql"
 
-// Deps are the parts that the door needs. All but Retention are required.
+// Deps are the parts that the door needs. All but Retention and Audit are required.
 type Deps struct {
 	Service   *service.Service
 	Retention *service.Retention // nil: runRetention is not found
+	Audit     *service.Audit     // nil: its fields are not found
 	Inventory Inventory
 	Gate      *gate.Gate
 	Hall      *stream.Hall

@@ -3,6 +3,7 @@ package graph_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/json"
 	"io"
@@ -18,12 +19,14 @@ import (
 	"github.com/hypersdk/hypersdk/internal/api/graph"
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/api/stream"
+	"github.com/hypersdk/hypersdk/internal/audit"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/provider"
+	"github.com/hypersdk/hypersdk/internal/seal"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/store"
 	"github.com/hypersdk/hypersdk/internal/telemetry"
@@ -56,15 +59,23 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { must(t, w.store.Close()) })
 	log, _, err := telemetry.NewLogger(w.log, "debug", "json")
 	must(t, err)
-	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store})
+	_, private, err := ed25519.GenerateKey(nil)
+	must(t, err)
+	signer, err := audit.NewSigner("n1", private)
+	must(t, err)
+	w.store.SignLog(signer)
+	sealer, err := seal.New(make([]byte, 32))
+	must(t, err)
+	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store, Seal: sealer})
+	auditor := service.NewAudit(w.store)
 	entry := gate.New(auth.NewRing(auth.NewKey(sha256.Sum256([]byte(key)), root()), w.store, nil), w.limiter)
 	hall := stream.NewHall(ctx, entry)
 	retention := service.NewRetention(w.store, outputs{}, service.RetentionPolicy{ArtifactCount: 1}, service.RetentionHooks{}, nil, log)
 	door := graph.New(graph.Deps{
-		Service: w.svc, Retention: retention, Inventory: w.inv, Gate: entry, Hall: hall, Log: log, Version: "v0.0.0-test",
+		Service: w.svc, Retention: retention, Audit: auditor, Inventory: w.inv, Gate: entry, Hall: hall, Log: log, Version: "v0.0.0-test",
 	})
 	api, err := rest.New(ctx, rest.Deps{
-		Service: w.svc, Retention: retention, Inventory: w.inv, Gate: entry, Log: log, Version: "v0.0.0-test",
+		Service: w.svc, Retention: retention, Audit: auditor, Inventory: w.inv, Gate: entry, Log: log, Version: "v0.0.0-test",
 		Doors: []rest.Door{{Pattern: graph.Pattern, Handler: door}},
 	})
 	must(t, err)

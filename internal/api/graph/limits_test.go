@@ -35,6 +35,8 @@ func TestBombs(t *testing.T) { // alone: it measures what the process allocates
 		"fragments in a row":       fragments(60, func(i int) string { return fmt.Sprintf("id ...f%d", i+1) }),
 		"complexity":               "{jobs(limit:1000){" + short + repeat(19, "a%d:id ") + "}}",
 		"complexity by a variable": "query($n:Int!){jobs(limit:$n){" + short + repeat(19, "a%d:id ") + "}}",
+		"the audit and the log":    "{audit(first:1000){" + entry + "} auditLog(first:1000){pos hash leaf hidden checkpoint} b:auditLog(first:1000){pos hash leaf hidden checkpoint}}",
+		"deliveries and attempts":  `{deliveries(webhook:"x",first:1000){nodes{id log{number at durationSeconds status error} ` + repeat(4, "a%d:id ") + `}}}`,
 		"nested lists":             "{jobs(limit:1000){steps{artifacts{name url}}}}",
 		"a long text":              `{job(id:"` + strings.Repeat("x", 70_000) + `"){id}}`,
 		"brackets":                 "{jobs(status:" + strings.Repeat("[", 1900) + "){id}}",
@@ -68,6 +70,8 @@ func TestOrdinaryQueriesPass(t *testing.T) {
 	w.submit()
 	for name, query := range map[string]string{
 		"a page of whole jobs": "{jobsConnection(first:100){pageInfo{endCursor} nodes{" + wholeJob + "}}}",
+		"a page of the audit":  "{audit(first:1000){" + entry + "} auditLog{pos leaf}}",
+		"webhooks":             "{webhooks(first:100){nodes{id name secrets{id} health{circuitBreaker failures}} pageInfo{endCursor}}}",
 		"many short jobs":      "{jobs(limit:1000){id vmPath status progress startedAt completedAt error}}",
 		"a dashboard":          "{status{jobs{status count} workers{busy size}} nodes{id} jobs(limit:20){id status} vms{name disks{key capacityBytes}}}",
 		"introspection":        introspection,
@@ -81,6 +85,8 @@ func TestOrdinaryQueriesPass(t *testing.T) {
 }
 
 const short = "id vmPath status progress startedAt completedAt error tenant name provider format outputPath priority paused attempt "
+
+const entry = "nodes{pos id timestamp event tenant actor{type id ip} resource{type id vm} action result requestId traceId metadata} pageInfo{endCursor}"
 
 const wholeJob = `id vmPath status progress startedAt completedAt error tenant spec name provider format outputPath labels priority waitReason
 	paused attempt maxAttempts node submittedAt notBefore failure{kind code message fix} cancelReason artifactsRemovedAt

@@ -9,13 +9,14 @@ import (
 	"github.com/hypersdk/hypersdk/internal/schedule"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
+	"github.com/hypersdk/hypersdk/internal/webhook"
 )
 
 // matrix says for each root field how it answers to a viewer, an operator, an
 // admin and a platform admin of the tenant whose objects are asked for, to the
 // same four of another tenant, and to nobody: y(es), d(enied), n(ot found),
-// c(onflict), u(nauthenticated). $job, $key, $tenant and $schedule stand for the
-// objects.
+// c(onflict), u(nauthenticated). $job, $key, $tenant, $schedule, $hook, $delivery and
+// $pos stand for the objects.
 var matrix = map[string]struct{ row, field string }{
 	"jobs":           {"yyyy yyyy u", `{jobs{id}}`},
 	"job":            {"yyyy nnnn u", `{job(id:"$job"){id vmPath}}`},
@@ -36,6 +37,16 @@ var matrix = map[string]struct{ row, field string }{
 	"schedules":      {"yyyy yyyy u", `{schedules{nodes{id}}}`},
 	"schedule":       {"yyyy nnnn u", `{schedule(id:"$schedule"){id nextRuns}}`},
 	"scheduleRuns":   {"yyyy nnnn u", `{scheduleRuns(id:"$schedule"){outcome}}`},
+	"webhooks":       {"yyyy yyyy u", `{webhooks{nodes{id name url}}}`},
+	"webhook":        {"yyyy nnnn u", `{webhook(id:"$hook"){name description url events format spec secrets{id} health{circuitBreaker}}}`},
+	"deliveries":     {"yyyy nnnn u", `{deliveries(webhook:"$hook", status:PENDING){nodes{id log{number}}}}`},
+	"delivery":       {"yyyy nnnn u", `{delivery(webhook:"$hook", id:"$delivery"){payload}}`},
+	"audit":          {"ddyy ddyy u", `{audit(first:1000){nodes{event metadata resource{id}}}}`},
+	"auditLog":       {"ddyy ddyy u", `{auditLog(first:1000){pos leaf hidden}}`},
+
+	"auditCheckpoint":  {"ddyy ddyy u", `{auditCheckpoint{note}}`},
+	"auditProof":       {"ddyy ddny u", `{auditProof(pos:$pos){hashes entry{leaf}}}`}, // the platform reads the entries of all
+	"auditConsistency": {"ddyy ddyy u", `{auditConsistency(from:1){hashes}}`},
 
 	"submitJob":       {"dyyy dyyy u", `mutation{submitJob(input:{vmPath:"/DC/vm/x"}){id}}`},
 	"submitJobs":      {"dyyy dyyy u", `mutation{submitJobs(input:[{vmPath:"/DC/vm/x"}]){jobs{id}}}`},
@@ -64,6 +75,15 @@ var matrix = map[string]struct{ row, field string }{
 	"createKey":       {"ddyy ddyy u", `mutation{createKey(input:{name:"new", role:VIEWER}){secret key{role}}}`},
 	"revokeKey":       {"ddyy ddnn u", `mutation{revokeKey(id:"$key"){revokedAt}}`},
 	"rotateKey":       {"ddyy ddnn u", `mutation{rotateKey(id:"$key", overlap:"1h"){secret}}`},
+	"createWebhook":   {"ddyy ddyy u", `mutation{createWebhook(input:{name:"new", url:"https://hooks.example.com/T1/canary", format:SLACK, circuitBreaker:{failureThreshold:2}}){secret webhook{format url}}}`},
+	"setWebhook":      {"ddyy ddnn u", `mutation{setWebhook(id:"$hook", input:{name:"new"}){name url}}`},
+	"deleteWebhook":   {"ddyy ddnn u", `mutation{deleteWebhook(id:"$hook")}`},
+	"enableWebhook":   {"ddyy ddnn u", `mutation{enableWebhook(id:"$hook"){enabled}}`},
+	"disableWebhook":  {"ddyy ddnn u", `mutation{disableWebhook(id:"$hook"){enabled}}`},
+	"rotateWebhook":   {"ddyy ddnn u", `mutation{rotateWebhook(id:"$hook", overlap:"1h"){secret}}`},
+	"testWebhook":     {"ddyy ddnn u", `mutation{testWebhook(id:"$hook"){status}}`},
+	"replayWebhook":   {"ddyy ddnn u", `mutation{replayWebhook(id:"$hook", since:"2026-01-01T00:00:00Z")}`},
+	"resendDelivery":  {"ddyy ddnn u", `mutation{resendDelivery(webhook:"$hook", id:"$delivery"){status}}`},
 	"runRetention":    {"dddy dddy u", `mutation{runRetention(dryRun:true){jobs}}`},
 
 	"jobUpdates": {"yyyy nnnn u", `subscription{jobUpdates(id:"$job"){id status}}`},
@@ -111,7 +131,7 @@ func TestMatrix(t *testing.T) {
 }
 
 // objects are what a tenant of the matrix has.
-type objects struct{ tenant, job, key, schedule, secret string }
+type objects struct{ tenant, job, key, schedule, hook, delivery, pos, secret string }
 
 func (w *world) row(name, row, field string, get func(id string, role tenant.Role) objects) {
 	w.t.Helper()
@@ -129,7 +149,7 @@ func (w *world) row(name, row, field string, get func(id string, role tenant.Rol
 		case column >= 4:
 			secret = get(fmt.Sprintf("other-%s", role), role).secret
 		}
-		query := strings.NewReplacer("$job", own.job, "$key", own.key, "$tenant", own.tenant, "$schedule", own.schedule).Replace(field)
+		query := strings.NewReplacer("$job", own.job, "$key", own.key, "$tenant", own.tenant, "$schedule", own.schedule, "$hook", own.hook, "$delivery", own.delivery, "$pos", own.pos).Replace(field)
 		headers := []string{"X-Api-Key", secret}
 		if strings.HasPrefix(field, "subscription") {
 			headers = append(headers, "Accept", "text/event-stream")
@@ -142,8 +162,11 @@ func (w *world) row(name, row, field string, get func(id string, role tenant.Rol
 		if letters[kind] != want {
 			w.t.Errorf("%s in column %d: %q, want %s: %s", name, column, kind, want, got.body)
 		}
+		if strings.Contains(got.body, "canary") {
+			w.t.Errorf("%s shows a secret: %s", name, got.body)
+		}
 		if column >= 4 && role != tenant.Platform && want == "y" && name != "putProfile" {
-			for _, id := range []string{own.job, own.key, own.schedule, `"` + own.tenant + `"`} {
+			for _, id := range []string{own.job, own.key, own.schedule, own.hook, own.delivery, `"` + own.tenant + `"`} {
 				if strings.Contains(got.body, id) {
 					w.t.Errorf("%s shows %s to a stranger: %s", name, id, got.body)
 				}
@@ -186,5 +209,15 @@ func (w *world) tenant(id string, role tenant.Role) objects {
 	sch, err := w.svc.CreateSchedule(ctx, us, schedule.Definition{Name: "nightly", Cron: "@yearly", Jobs: []job.Spec{{VMPath: "/DC/vm/web-01"}}})
 	must(w.t, err)
 	o.schedule = sch.ID
+	hook, err := w.svc.CreateWebhook(ctx, us, webhook.Definition{Name: "ops", URL: "https://hooks.example.com/T0/canary"})
+	must(w.t, err)
+	test, err := w.svc.TestWebhook(ctx, us, "ops")
+	must(w.t, err)
+	o.hook, o.delivery = hook.Webhook.ID, test.ID
+	_, err = w.store.Sequence(ctx, 1000)
+	must(w.t, err)
+	page, err := service.NewAudit(w.store).Entries(ctx, us, service.AuditQuery{Tenant: of})
+	must(w.t, err)
+	o.pos = fmt.Sprint(page.Entries[0].Pos)
 	return o
 }

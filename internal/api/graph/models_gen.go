@@ -9,7 +9,53 @@ import (
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
+	"github.com/hypersdk/hypersdk/internal/webhook"
 )
+
+type AuditCheckpoint struct {
+	// Entries.
+	Size int64 `json:"size"`
+	// Hash of the tree, base64.
+	Root string    `json:"root"`
+	Time time.Time `json:"time"`
+	// Whose key signed it.
+	Node string `json:"node"`
+	// The signed note (C2SP tlog-checkpoint).
+	Note string `json:"note"`
+}
+
+type AuditConsistency struct {
+	From int64 `json:"from"`
+	// Of the first entries, base64.
+	Root       string          `json:"root"`
+	Hashes     []string        `json:"hashes"`
+	Checkpoint AuditCheckpoint `json:"checkpoint"`
+}
+
+type AuditLine struct {
+	// From 1.
+	Pos int64 `json:"pos"`
+	// SHA-256 of a zero byte and the leaf (RFC 9162), base64.
+	Hash string `json:"hash"`
+	// The entry, exactly as it is hashed; empty if retention removed it, or if it is hidden.
+	Leaf string `json:"leaf"`
+	// It is another tenant's.
+	Hidden bool `json:"hidden"`
+	// What was signed when this was the last entry.
+	Checkpoint string `json:"checkpoint"`
+}
+
+type AuditPage struct {
+	Nodes    []AuditEntry `json:"nodes"`
+	PageInfo PageInfo     `json:"pageInfo"`
+}
+
+type AuditProof struct {
+	Entry AuditLine `json:"entry"`
+	// From the leaf to the root, base64.
+	Hashes     []string        `json:"hashes"`
+	Checkpoint AuditCheckpoint `json:"checkpoint"`
+}
 
 type BulkError struct {
 	JobID string      `json:"jobId"`
@@ -32,6 +78,11 @@ type Cancellation struct {
 	Outcome *service.CancelOutcome `json:"outcome,omitempty"`
 	Status  *job.State             `json:"status,omitempty"`
 	Error   *job.Failure           `json:"error,omitempty"`
+}
+
+type DeliveryPage struct {
+	Nodes    []webhook.Delivery `json:"nodes"`
+	PageInfo PageInfo           `json:"pageInfo"`
 }
 
 type HostWait struct {
@@ -65,6 +116,11 @@ type JobEdge struct {
 type NewKey struct {
 	Secret string     `json:"secret"`
 	Key    tenant.Key `json:"key"`
+}
+
+type NewWebhook struct {
+	Secret  string  `json:"secret"`
+	Webhook Webhook `json:"webhook"`
 }
 
 type PageInfo struct {
@@ -118,6 +174,11 @@ type Submitted struct {
 type Usage struct {
 	Tenant string         `json:"tenant"`
 	Months []tenant.Usage `json:"months"`
+}
+
+type WebhookPage struct {
+	Nodes    []Webhook `json:"nodes"`
+	PageInfo PageInfo  `json:"pageInfo"`
 }
 
 type Workers struct {

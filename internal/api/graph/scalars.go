@@ -13,6 +13,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/schedule"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
+	"github.com/hypersdk/hypersdk/internal/webhook"
 )
 
 // The enums have the values of the service, in upper case. The executor refuses
@@ -84,6 +85,26 @@ func MarshalCatchUp(v schedule.CatchUp) graphql.Marshaler { return marshalEnum(v
 
 // UnmarshalCatchUp reads the enum.
 func UnmarshalCatchUp(v any) (schedule.CatchUp, error) { return unmarshalEnum[schedule.CatchUp](v) }
+
+// MarshalWebhookFormat writes the enum.
+func MarshalWebhookFormat(v webhook.Format) graphql.Marshaler { return marshalEnum(v) }
+
+// UnmarshalWebhookFormat reads the enum.
+func UnmarshalWebhookFormat(v any) (webhook.Format, error) { return unmarshalEnum[webhook.Format](v) }
+
+// MarshalBreakerState writes the enum.
+func MarshalBreakerState(v webhook.BreakerState) graphql.Marshaler { return marshalEnum(v) }
+
+// UnmarshalBreakerState reads the enum.
+func UnmarshalBreakerState(v any) (webhook.BreakerState, error) {
+	return unmarshalEnum[webhook.BreakerState](v)
+}
+
+// MarshalDeliveryStatus writes the enum.
+func MarshalDeliveryStatus(v webhook.State) graphql.Marshaler { return marshalEnum(v) }
+
+// UnmarshalDeliveryStatus reads the enum.
+func UnmarshalDeliveryStatus(v any) (webhook.State, error) { return unmarshalEnum[webhook.State](v) }
 
 // MarshalDateTime writes RFC 3339 in UTC.
 func MarshalDateTime(v time.Time) graphql.Marshaler {

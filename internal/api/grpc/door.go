@@ -20,10 +20,11 @@ import (
 	"github.com/hypersdk/hypersdk/internal/service"
 )
 
-// Deps are the parts that the door needs. All but Retention are required.
+// Deps are the parts that the door needs. All but Retention and Audit are required.
 type Deps struct {
 	Service   *service.Service
 	Retention *service.Retention // nil: the method is unimplemented
+	Audit     *service.Audit     // nil: its methods are unimplemented
 	Inventory Inventory
 	Gate      *gate.Gate
 	Hall      *stream.Hall                   // of all streams, by whichever door
@@ -79,6 +80,9 @@ func New(ctx context.Context, deps Deps) *Door {
 	d.routeSchedules()
 	d.routeTenants()
 	d.routeKeys()
+	d.routeWebhooks()
+	d.routeDeliveries()
+	d.routeAudit()
 	d.routeDaemon()
 	d.routeHealth()
 	d.routeReflection()

@@ -19,8 +19,8 @@ type driver interface {
 type call struct {
 	op         string         // operation id of the OpenAPI document
 	secret     string         // API key; "": none
-	id         string         // {id} of the path
-	key        string         // {key} of the path
+	id         string         // {id} of the path, or {pos}
+	key        string         // {key} of the path, or {delivery}
 	query      map[string]any // string, int or []string by name
 	body       map[string]any // the fields of the JSON body
 	text       string         // a body that is no JSON, instead of body

@@ -43,6 +43,12 @@ const (
 	scheduleFields = `{id tenant spec nextRuns queued lastRun lastJobs lastError` + failureFields + ` createdAt updatedAt}`
 	runFields      = `{time outcome manual at jobIds missed error` + failureFields + `}`
 	submitFields   = `{jobs{id} errors{index error{code message fix}} replayed}`
+	webhookFields  = `{id tenant spec enabled disabledReason secrets{id createdAt expiresAt} health{circuitBreaker openUntil holdUntil failures successes failingSince lastAttemptAt lastSuccessAt lastStatus lastError}
+		pending problem createdAt updatedAt}`
+	deliveryFields = `{id type eventSeq jobId status attempts nextAttemptAt createdAt finishedAt lastStatus lastError payload log{number at durationSeconds status error}}`
+	entryFields    = `{pos id timestamp event tenant actor{type id ip} resource{type id vm} action result requestId traceId metadata}`
+	lineFields     = `{pos hash leaf hidden checkpoint}`
+	checkFields    = `{size root time node note}`
 	pageFields     = `pageInfo{hasNextPage endCursor} nodes` + jobFields
 )
 
@@ -99,6 +105,24 @@ var fields = map[string]string{
 	"delete_tenant":     `mutation($id: ID!){v:deleteTenant(id:$id)` + tenantFields + `}`,
 	"pause_tenant":      `mutation($id: ID!){v:pauseTenant(id:$id)` + tenantFields + `}`,
 	"resume_tenant":     `mutation($id: ID!){v:resumeTenant(id:$id)` + tenantFields + `}`,
+	"list_webhooks":     `query($limit: Int, $cursor: String){v:webhooks(first:$limit, after:$cursor){nodes` + webhookFields + ` pageInfo{endCursor}}}`,
+	"create_webhook":    `mutation($input: WebhookInput!){v:createWebhook(input:$input){secret webhook` + webhookFields + `}}`,
+	"get_webhook":       `query($id: ID!){v:webhook(id:$id)` + webhookFields + `}`,
+	"set_webhook":       `mutation($id: ID!, $input: WebhookInput!){v:setWebhook(id:$id, input:$input)` + webhookFields + `}`,
+	"delete_webhook":    `mutation($id: ID!){deleteWebhook(id:$id)}`,
+	"enable_webhook":    `mutation($id: ID!){v:enableWebhook(id:$id)` + webhookFields + `}`,
+	"disable_webhook":   `mutation($id: ID!){v:disableWebhook(id:$id)` + webhookFields + `}`,
+	"rotate_webhook":    `mutation($id: ID!, $overlap: String){v:rotateWebhook(id:$id, overlap:$overlap){secret webhook` + webhookFields + `}}`,
+	"test_webhook":      `mutation($id: ID!){v:testWebhook(id:$id)` + deliveryFields + `}`,
+	"replay_webhook":    `mutation($id: ID!, $since: DateTime!){v:replayWebhook(id:$id, since:$since)}`,
+	"list_deliveries":   `query($id: ID!, $status: DeliveryStatus, $limit: Int, $cursor: String){v:deliveries(webhook:$id, status:$status, first:$limit, after:$cursor){nodes` + deliveryFields + ` pageInfo{endCursor}}}`,
+	"get_delivery":      `query($id: ID!, $keyId: ID!){v:delivery(webhook:$id, id:$keyId)` + deliveryFields + `}`,
+	"resend_delivery":   `mutation($id: ID!, $keyId: ID!){v:resendDelivery(webhook:$id, id:$keyId)` + deliveryFields + `}`,
+	"list_audit":        `query($tenant: ID, $event: String, $actor: String, $resource: String, $since: DateTime, $until: DateTime, $limit: Int, $cursor: String){v:audit(tenant:$tenant, event:$event, actor:$actor, resource:$resource, since:$since, until:$until, first:$limit, after:$cursor){nodes` + entryFields + ` pageInfo{endCursor}}}`,
+	"export_audit":      `query($after: Int64, $limit: Int){v:auditLog(after:$after, first:$limit)` + lineFields + `}`,
+	"audit_checkpoint":  `{v:auditCheckpoint` + checkFields + `}`,
+	"audit_proof":       `query($id: Int64!){v:auditProof(pos:$id){entry` + lineFields + ` hashes checkpoint` + checkFields + `}}`,
+	"audit_consistency": `query($from: Int64!){v:auditConsistency(from:$from){from root hashes checkpoint` + checkFields + `}}`,
 	"tenant_usage":      `query($id: ID!, $from: String, $to: String){v:usage(tenant:$id, from:$from, to:$to){tenant months{month jobsCompleted jobsFailed jobsCancelled bytesRead bytesTransferred bytesStored seconds}}}`,
 }
 
@@ -180,6 +204,16 @@ func (*graphqlDriver) variables(c call) (op string, vars map[string]any) {
 		maps.Copy(vars, c.query)
 		if kind, ok := c.query["kind"]; ok {
 			vars["kinds"] = []any{kind}
+		}
+	case "create_webhook", "set_webhook":
+		if in["format"] != nil {
+			in["format"] = upper(in["format"])
+		}
+		vars["input"] = in
+	case "list_deliveries":
+		maps.Copy(vars, c.query)
+		if c.query["status"] != nil {
+			vars["status"] = upper(c.query["status"])
 		}
 	case "bulk_jobs":
 		maps.Copy(vars, in)
@@ -338,8 +372,8 @@ func snake(v any) any {
 				to.WriteRune(r)
 			}
 			switch text, isText := e.(string); {
-			case name == "spec", name == "defaults", name == "receipt", name == "data":
-			case isText && (name == "status" || name == "priority" || name == "role" || name == "state" || name == "outcome" || name == "to"):
+			case name == "spec", name == "defaults", name == "receipt", name == "data", name == "metadata":
+			case isText && (name == "status" || name == "priority" || name == "role" || name == "state" || name == "outcome" || name == "to" || name == "circuitBreaker"):
 				e = strings.ToLower(text)
 			default:
 				e = snake(e)
@@ -391,19 +425,31 @@ func init() { //nolint:gochecknoinits // a table that refers to the one above
 	for op := range fields {
 		valueOf[op] = snake
 	}
-	for _, op := range []string{"list_profiles", "schedule_runs", "list_nodes", "list_vms", "list_keys", "list_tenant_keys", "list_tenants"} {
+	for _, op := range []string{"list_profiles", "schedule_runs", "list_nodes", "list_vms", "list_keys", "list_tenant_keys", "list_tenants", "export_audit"} {
 		valueOf[op] = under("items")
 	}
-	valueOf["delete_schedule"] = func(any) any { return nil }
+	for _, op := range []string{"delete_schedule", "delete_webhook"} {
+		valueOf[op] = func(any) any { return nil }
+	}
+	for _, op := range []string{"list_schedules", "list_webhooks", "list_deliveries"} {
+		valueOf[op] = func(v any) any {
+			return map[string]any{"items": snake(at(v, "nodes")), "next_cursor": at(at(v, "pageInfo"), "endCursor")}
+		}
+	}
+	valueOf["list_audit"] = func(v any) any {
+		out := map[string]any{"items": snake(at(v, "nodes"))}
+		if next, ok := at(at(v, "pageInfo"), "endCursor").(string); ok {
+			out["next_cursor"] = json.Number(next)
+		}
+		return out
+	}
+	valueOf["replay_webhook"] = func(v any) any { return map[string]any{"deliveries": v} }
 	valueOf["get_receipt"] = func(v any) any { return v }
 	valueOf["submit_jobs"] = submittedOf
 	valueOf["query_jobs"] = func(v any) any {
 		return map[string]any{"jobs": snake(at(v, "nodes")), "total": at(v, "totalCount"), "total_is_least": at(v, "totalIsLeast"), "next_cursor": nextOf(v)}
 	}
 	valueOf["list_jobs"] = func(v any) any { return map[string]any{"items": snake(at(v, "nodes")), "next_cursor": nextOf(v)} }
-	valueOf["list_schedules"] = func(v any) any {
-		return map[string]any{"items": snake(at(v, "nodes")), "next_cursor": at(at(v, "pageInfo"), "endCursor")}
-	}
 	valueOf["cancel_job"] = func(v any) any {
 		list, _ := snake(v).([]any)
 		return list[0]

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/hypersdk/hypersdk/api/gen/hypervisord/v1"
@@ -71,6 +72,15 @@ var rpcs = map[string]rpc{
 	"list_tenants": {method: "ListTenants"}, "create_tenant": {method: "CreateTenant", body: "change"}, "get_tenant": {method: "GetTenant", id: "id"},
 	"change_tenant": {method: "ChangeTenant", id: "id", body: "change"}, "delete_tenant": {method: "DeleteTenant", id: "id"},
 	"pause_tenant": {method: "PauseTenant", id: "id"}, "resume_tenant": {method: "ResumeTenant", id: "id"}, "tenant_usage": {method: "GetTenantUsage", id: "id"},
+
+	"list_webhooks": {method: "ListWebhooks"}, "create_webhook": {method: "CreateWebhook", body: "spec"}, "get_webhook": {method: "GetWebhook", id: "id"},
+	"set_webhook": {method: "SetWebhook", id: "id", body: "spec"}, "delete_webhook": {method: "DeleteWebhook", id: "id"},
+	"enable_webhook": {method: "EnableWebhook", id: "id"}, "disable_webhook": {method: "DisableWebhook", id: "id"},
+	"rotate_webhook": {method: "RotateWebhook", id: "id"}, "test_webhook": {method: "TestWebhook", id: "id"}, "replay_webhook": {method: "ReplayWebhook", id: "id"},
+	"list_deliveries": {method: "ListDeliveries", id: "webhook"}, "get_delivery": {method: "GetDelivery", id: "webhook", key: "id"},
+	"resend_delivery": {method: "ResendDelivery", id: "webhook", key: "id"},
+	"list_audit":      {method: "ListAudit"}, "export_audit": {method: "ExportAudit"}, "audit_checkpoint": {method: "GetAuditCheckpoint"},
+	"audit_proof": {method: "GetAuditProof", id: "pos"}, "audit_consistency": {method: "GetAuditConsistency"},
 
 	"stream_events": {method: "StreamEvents"}, "socket": {why: "it is a WebSocket"},
 	"get_health": {why: "grpc.health.v1"}, "get_readyz": {why: "grpc.health.v1"}, "get_startupz": {why: "grpc.health.v1"}, "get_livez": {why: "an answer of the health service says so"},
@@ -298,6 +308,11 @@ func leaf(t *testing.T, fd protoreflect.FieldDescriptor, v protoreflect.Value) a
 	case protoreflect.MessageKind:
 		if ts, ok := v.Message().Interface().(*timestamppb.Timestamp); ok {
 			return ts.AsTime().Format(time.RFC3339Nano)
+		}
+		if s, ok := v.Message().Interface().(*structpb.Struct); ok {
+			text, err := s.MarshalJSON()
+			must(t, err)
+			return parse(t, text)
 		}
 		return tree(t, v.Message())
 	case protoreflect.BytesKind: // JSON within

@@ -59,12 +59,20 @@ func (w *world) left(o objects) any {
 	must(w.t, err)
 	keys, err := w.svc.Keys(ctx, o.us, "")
 	must(w.t, err)
+	hooks, err := w.svc.Webhooks(ctx, o.us, 0, "")
+	must(w.t, err)
+	var deliveries []any
+	for _, h := range hooks.Items {
+		page, err := w.svc.Deliveries(ctx, o.us, h.ID, "", 0, "")
+		must(w.t, err)
+		deliveries = append(deliveries, page.Items)
+	}
 	texts := map[string]string{}
 	for _, p := range profiles {
 		texts[p.ID] = p.Text
 	}
 	account.CreatedAt = time.Time{}
-	return map[string]any{"jobs": jobs.Jobs, "schedules": schedules.Items, "profiles": texts, "account": account, "keys": keys}
+	return map[string]any{"jobs": jobs.Jobs, "schedules": schedules.Items, "profiles": texts, "account": account, "keys": keys, "webhooks": hooks.Items, "deliveries": deliveries}
 }
 
 // quiet takes what a tenant has left out of the others' way.
@@ -143,8 +151,16 @@ var ownForms = []struct {
 }{
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`), "ID"},
 	{regexp.MustCompile(`hvk_[A-Z2-7]+`), "KEY"},
-	{regexp.MustCompile(`"([\w/]+_at|[\w/]+_for|\w+_since|estimated_start|time|at|timestamp|last_seen|last_run)":"20[^"]+Z"`), `"$1":"TIME"`},
+	{regexp.MustCompile(`whsec_[A-Za-z0-9+/=]+`), "SIGNING KEY"},
+	{regexp.MustCompile(`msg_[a-z0-9]+`), "DELIVERY"},
+	{regexp.MustCompile(`"id":"[0-9a-f]{12}"`), `"id":"SIGNING KEY"`},
+	{regexp.MustCompile(`\\"timestamp\\":\\"20[^"]+Z\\"`), `\"timestamp\":\"TIME\"`}, // of a payload
+	{regexp.MustCompile(`"(root|hash|leaf|note|checkpoint)":"(\\.|[^"\\])+"`), `"$1":"TEXT"`},
+	{regexp.MustCompile(`"hashes":\[[^\]]+\]`), `"hashes":["TEXT"]`},
+	{regexp.MustCompile(`"(id|size|event_seq|next_cursor)":[0-9]+`), `"$1":1`},
+	{regexp.MustCompile(`"([\w/]+_at|[\w/]+_for|\w+_since|\w+_until|estimated_start|time|at|timestamp|last_seen|last_run)":"20[^"]+Z"`), `"$1":"TIME"`},
 	{regexp.MustCompile(`"(next_cursor|request_id|door)":"[^"]+"`), `"$1":"TEXT"`},
+	{regexp.MustCompile(`the log has [0-9]+ entries|it ends at [0-9]+`), "SIZE OF THE LOG"},
 	{regexp.MustCompile(`"pos":[0-9]+,|"last_used_at":"[^"]+",`), ""}, // they come a moment later
 	{regexp.MustCompile(`"(seq|pos|uptime_seconds|oldest_wait_seconds|seconds)":[0-9.e+-]+`), `"$1":1`},
 	{regexp.MustCompile(`,?"(timestamp|replayed)":("TIME"|true)`), ""},
@@ -156,13 +172,6 @@ func show(v any) string {
 		return err.Error()
 	}
 	return string(text)
-}
-
-// restOnly tells which operations have one door: webhooks are managed, and the audit
-// is read, by REST.
-func restOnly(op string) bool {
-	return strings.HasSuffix(op, "_webhook") || strings.HasSuffix(op, "_webhooks") || strings.HasSuffix(op, "_delivery") ||
-		op == "list_deliveries" || strings.Contains(op, "audit")
 }
 
 // everyUseCase: each operation of the document is played, and each door has it or says
@@ -177,9 +186,6 @@ func everyUseCase(t *testing.T, w *world) {
 		}
 	}
 	for _, op := range slices.Sorted(maps.Keys(rest.routes)) {
-		if restOnly(op) {
-			continue
-		}
 		if rest.routes[op].private && !played[op] {
 			t.Errorf("%s has no scenario that succeeds", op)
 		}
@@ -216,7 +222,10 @@ func sameResource(t *testing.T, w *world) {
 				c = s.call(o)
 			}
 			c.op, c.secret = s.op, o.secret
-			now := drop(canonical(d.do(t, c).value), "timestamp", "pos", "last_used_at") // of the answer; and what comes a moment later
+			now := canonical(d.do(t, c).value)
+			if !strings.Contains(s.op, "audit") {
+				drop(now, "timestamp", "pos", "last_used_at") // of the answer; and what comes a moment later
+			}
 			if before != nil && !reflect.DeepEqual(before, now) {
 				t.Errorf("%s: the doors differ\n%s\n%s: %s", s.name, show(before), d.door(), show(now))
 			}
@@ -228,7 +237,8 @@ func sameResource(t *testing.T, w *world) {
 var reads = map[string]bool{
 	"query_jobs": true, "list_jobs": true, "get_job": true, "explain_job": true, "list_profiles": true, "get_profile": true, "render_profile": true,
 	"list_schedules": true, "get_schedule": true, "list_nodes": true, "list_vms": true, "get_vm": true, "list_keys": true, "get_tenant": true,
-	"list_tenant_keys": true, "job_events": true, "get_receipt": true,
+	"list_tenant_keys": true, "job_events": true, "get_receipt": true, "list_webhooks": true, "get_webhook": true, "list_deliveries": true, "get_delivery": true,
+	"list_audit": true, "export_audit": true, "audit_checkpoint": true, "audit_proof": true, "audit_consistency": true,
 }
 
 // drop leaves keys out, wherever they are.

@@ -57,7 +57,7 @@ func (d *restDriver) lacks(op string) string {
 func (d *restDriver) do(t *testing.T, c call) outcome {
 	t.Helper()
 	to := d.routes[c.op]
-	path := strings.NewReplacer("{id}", url.PathEscape(c.id), "{key}", url.PathEscape(c.key)).Replace(to.path)
+	path := strings.NewReplacer("{id}", url.PathEscape(c.id), "{pos}", url.PathEscape(c.id), "{key}", url.PathEscape(c.key), "{delivery}", url.PathEscape(c.key)).Replace(to.path)
 	query := url.Values{}
 	for name, v := range c.query {
 		if list, ok := v.([]string); ok {

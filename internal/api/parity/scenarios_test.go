@@ -1,6 +1,7 @@
 package parity_test
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/hypersdk/hypersdk/internal/job"
@@ -77,7 +78,7 @@ finally:
 `
 
 // scenarios are all use cases, and each kind of error.
-var scenarios = append(append(append(jobScenarios, changeScenarios...), otherScenarios...), errorScenarios...)
+var scenarios = slices.Concat(jobScenarios, changeScenarios, otherScenarios, webhookScenarios, auditScenarios, errorScenarios)
 
 var jobScenarios = []scenario{
 	{name: "submit one", op: "submit_jobs", call: body(obj{"vm_path": "/DC/vm/a", "format": "qcow2", "compress": false, "priority": "high", "labels": obj{"k": "v"}})},

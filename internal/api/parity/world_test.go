@@ -2,6 +2,7 @@ package parity_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/json"
 	"log/slog"
@@ -19,15 +20,18 @@ import (
 	"github.com/hypersdk/hypersdk/internal/api/grpc"
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/api/stream"
+	"github.com/hypersdk/hypersdk/internal/audit"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/schedule"
+	"github.com/hypersdk/hypersdk/internal/seal"
 	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/store"
 	"github.com/hypersdk/hypersdk/internal/tenant"
+	"github.com/hypersdk/hypersdk/internal/webhook"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,6 +42,7 @@ type world struct {
 	svc     *service.Service
 	store   *store.Store
 	limits  *limiter
+	sealer  *seal.Key
 	addr    string
 	drivers []driver
 }
@@ -52,14 +57,22 @@ func newWorld(t *testing.T) *world {
 	w.store, err = store.Open(ctx, store.Options{Dir: t.TempDir(), Synchronous: store.Off})
 	must(t, err)
 	t.Cleanup(func() { must(t, w.store.Close()) })
-	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store, Pool: pool{}, Nodes: w.store})
+	_, private, err := ed25519.GenerateKey(nil)
+	must(t, err)
+	signer, err := audit.NewSigner("n1", private)
+	must(t, err)
+	w.store.SignLog(signer)
+	w.sealer, err = seal.New(make([]byte, 32))
+	must(t, err)
+	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store, Pool: pool{}, Nodes: w.store, Seal: w.sealer})
+	auditor := service.NewAudit(w.store)
 	log := slog.New(slog.DiscardHandler)
 	retention := service.NewRetention(w.store, outputs{}, service.RetentionPolicy{ArtifactAge: time.Nanosecond}, service.RetentionHooks{}, nil, log)
 	entrance := gate.New(auth.NewRing(auth.NewKey(sha256.Sum256([]byte("hvk_ROOT")), root()), w.store, nil), w.limits)
 	hall := stream.NewHall(ctx, entrance)
 	var api *rest.API
 	door := grpc.New(ctx, grpc.Deps{
-		Service: w.svc, Retention: retention, Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: version,
+		Service: w.svc, Retention: retention, Audit: auditor, Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: version,
 		Ready: func(ctx context.Context) bool { return api.Ready(ctx) },
 	})
 	var doors []rest.Door
@@ -67,10 +80,10 @@ func newWorld(t *testing.T) *world {
 		doors = append(doors, rest.Door{Pattern: p, Handler: door})
 	}
 	doors = append(doors, rest.Door{Pattern: graph.Pattern, Handler: graph.New(graph.Deps{
-		Service: w.svc, Retention: retention, Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: version,
+		Service: w.svc, Retention: retention, Audit: auditor, Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: version,
 	})})
 	api, err = rest.New(ctx, rest.Deps{
-		Service: w.svc, Retention: retention, Inventory: inventory{}, Gate: entrance, Log: log, Version: version, Doors: doors,
+		Service: w.svc, Retention: retention, Audit: auditor, Inventory: inventory{}, Gate: entrance, Log: log, Version: version, Doors: doors,
 		Metrics: http.NotFoundHandler(),
 	})
 	must(t, err)
@@ -106,6 +119,10 @@ type objects struct {
 	ended    string           // a cancelled one
 	schedule string
 	profile  string
+	webhook  string
+	delivery string // a test that waits
+	signing  string // the secret of the webhook
+	pos      int64  // the place of an entry in the log
 }
 
 // tenant makes a tenant, a key of the role, and the objects that an operation is about
@@ -137,7 +154,37 @@ func (w *world) tenant(id string, role tenant.Role, op string) objects {
 		must(w.t, err)
 		o.schedule = sch.ID
 	}
+	if about("webhook") || about("deliver") {
+		w.webhook(&o)
+	}
+	if about("audit") {
+		w.place(&o)
+	}
 	return o
+}
+
+// webhook makes a webhook and a test that it is to send. The canary is what no
+// answer may hold.
+func (w *world) webhook(o *objects) {
+	w.t.Helper()
+	made, err := w.svc.CreateWebhook(w.t.Context(), o.us, webhook.Definition{Name: "ops", URL: "https://hooks.example.com/" + canary})
+	must(w.t, err)
+	o.webhook, o.signing = made.Webhook.ID, made.Secret.Reveal()
+	test, err := w.svc.TestWebhook(w.t.Context(), o.us, o.webhook)
+	must(w.t, err)
+	o.delivery = test.ID
+}
+
+const canary = "T0/canary"
+
+// place gives the events their places in the log.
+func (w *world) place(o *objects) {
+	w.t.Helper()
+	_, err := w.store.Sequence(w.t.Context(), 100_000)
+	must(w.t, err)
+	page, err := service.NewAudit(w.store).Entries(w.t.Context(), o.us, service.AuditQuery{Tenant: o.tenant})
+	must(w.t, err)
+	o.pos = page.Entries[0].Pos
 }
 
 // jobs makes a pending job and a cancelled one.

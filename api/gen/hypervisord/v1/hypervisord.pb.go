@@ -27,7 +27,7 @@ var File_hypervisord_v1_hypervisord_proto protoreflect.FileDescriptor
 
 const file_hypervisord_v1_hypervisord_proto_rawDesc = "" +
 	"\n" +
-	" hypervisord/v1/hypervisord.proto\x12\x0ehypervisord.v1\x1a\x1bhypervisord/v1/daemon.proto\x1a\x18hypervisord/v1/job.proto\x1a\x19hypervisord/v1/jobs.proto\x1a\x1dhypervisord/v1/profiles.proto\x1a\x1ehypervisord/v1/schedules.proto\x1a\x1chypervisord/v1/tenants.proto2\xb9\x1b\n" +
+	" hypervisord/v1/hypervisord.proto\x12\x0ehypervisord.v1\x1a\x1ahypervisord/v1/audit.proto\x1a\x1bhypervisord/v1/daemon.proto\x1a\x18hypervisord/v1/job.proto\x1a\x19hypervisord/v1/jobs.proto\x1a\x1dhypervisord/v1/profiles.proto\x1a\x1ehypervisord/v1/schedules.proto\x1a\x1chypervisord/v1/tenants.proto\x1a\x1dhypervisord/v1/webhooks.proto2\xf0&\n" +
 	"\x12HypervisordService\x12D\n" +
 	"\tSubmitJob\x12\x1a.hypervisord.v1.JobRequest\x1a\x1b.hypervisord.v1.JobResponse\x12S\n" +
 	"\fGetJobStatus\x12 .hypervisord.v1.JobStatusRequest\x1a!.hypervisord.v1.JobStatusResponse\x12F\n" +
@@ -76,7 +76,27 @@ const file_hypervisord_v1_hypervisord_proto_rawDesc = "" +
 	"\bListKeys\x12\x1f.hypervisord.v1.ListKeysRequest\x1a .hypervisord.v1.ListKeysResponse\x12E\n" +
 	"\tCreateKey\x12 .hypervisord.v1.CreateKeyRequest\x1a\x16.hypervisord.v1.NewKey\x12E\n" +
 	"\tRevokeKey\x12 .hypervisord.v1.RevokeKeyRequest\x1a\x16.hypervisord.v1.APIKey\x12E\n" +
-	"\tRotateKey\x12 .hypervisord.v1.RotateKeyRequest\x1a\x16.hypervisord.v1.NewKey\x12J\n" +
+	"\tRotateKey\x12 .hypervisord.v1.RotateKeyRequest\x1a\x16.hypervisord.v1.NewKey\x12Y\n" +
+	"\fListWebhooks\x12#.hypervisord.v1.ListWebhooksRequest\x1a$.hypervisord.v1.ListWebhooksResponse\x12Q\n" +
+	"\rCreateWebhook\x12$.hypervisord.v1.CreateWebhookRequest\x1a\x1a.hypervisord.v1.NewWebhook\x12@\n" +
+	"\n" +
+	"GetWebhook\x12\x19.hypervisord.v1.WebhookID\x1a\x17.hypervisord.v1.Webhook\x12H\n" +
+	"\n" +
+	"SetWebhook\x12!.hypervisord.v1.SetWebhookRequest\x1a\x17.hypervisord.v1.Webhook\x12Q\n" +
+	"\rDeleteWebhook\x12\x19.hypervisord.v1.WebhookID\x1a%.hypervisord.v1.DeleteWebhookResponse\x12C\n" +
+	"\rEnableWebhook\x12\x19.hypervisord.v1.WebhookID\x1a\x17.hypervisord.v1.Webhook\x12D\n" +
+	"\x0eDisableWebhook\x12\x19.hypervisord.v1.WebhookID\x1a\x17.hypervisord.v1.Webhook\x12Q\n" +
+	"\rRotateWebhook\x12$.hypervisord.v1.RotateWebhookRequest\x1a\x1a.hypervisord.v1.NewWebhook\x12B\n" +
+	"\vTestWebhook\x12\x19.hypervisord.v1.WebhookID\x1a\x18.hypervisord.v1.Delivery\x12\\\n" +
+	"\rReplayWebhook\x12$.hypervisord.v1.ReplayWebhookRequest\x1a%.hypervisord.v1.ReplayWebhookResponse\x12_\n" +
+	"\x0eListDeliveries\x12%.hypervisord.v1.ListDeliveriesRequest\x1a&.hypervisord.v1.ListDeliveriesResponse\x12C\n" +
+	"\vGetDelivery\x12\x1a.hypervisord.v1.DeliveryID\x1a\x18.hypervisord.v1.Delivery\x12F\n" +
+	"\x0eResendDelivery\x12\x1a.hypervisord.v1.DeliveryID\x1a\x18.hypervisord.v1.Delivery\x12P\n" +
+	"\tListAudit\x12 .hypervisord.v1.ListAuditRequest\x1a!.hypervisord.v1.ListAuditResponse\x12N\n" +
+	"\vExportAudit\x12\".hypervisord.v1.ExportAuditRequest\x1a\x19.hypervisord.v1.AuditLine0\x01\x12`\n" +
+	"\x12GetAuditCheckpoint\x12).hypervisord.v1.GetAuditCheckpointRequest\x1a\x1f.hypervisord.v1.AuditCheckpoint\x12Q\n" +
+	"\rGetAuditProof\x12$.hypervisord.v1.GetAuditProofRequest\x1a\x1a.hypervisord.v1.AuditProof\x12c\n" +
+	"\x13GetAuditConsistency\x12*.hypervisord.v1.GetAuditConsistencyRequest\x1a .hypervisord.v1.AuditConsistency\x12J\n" +
 	"\aListVMs\x12\x1e.hypervisord.v1.ListVMsRequest\x1a\x1f.hypervisord.v1.ListVMsResponse\x129\n" +
 	"\x05GetVM\x12\x1c.hypervisord.v1.GetVMRequest\x1a\x12.hypervisord.v1.VM\x12P\n" +
 	"\tListNodes\x12 .hypervisord.v1.ListNodesRequest\x1a!.hypervisord.v1.ListNodesResponse\x12E\n" +
@@ -84,70 +104,95 @@ const file_hypervisord_v1_hypervisord_proto_rawDesc = "" +
 	"\fRunRetention\x12#.hypervisord.v1.RunRetentionRequest\x1a\x1f.hypervisord.v1.RetentionReportBCZAgithub.com/hypersdk/hypersdk/api/gen/hypervisord/v1;hypervisordv1b\x06proto3"
 
 var file_hypervisord_v1_hypervisord_proto_goTypes = []any{
-	(*JobRequest)(nil),               // 0: hypervisord.v1.JobRequest
-	(*JobStatusRequest)(nil),         // 1: hypervisord.v1.JobStatusRequest
-	(*JobID)(nil),                    // 2: hypervisord.v1.JobID
-	(*ListJobsRequest)(nil),          // 3: hypervisord.v1.ListJobsRequest
-	(*SubmitJobsRequest)(nil),        // 4: hypervisord.v1.SubmitJobsRequest
-	(*StreamEventsRequest)(nil),      // 5: hypervisord.v1.StreamEventsRequest
-	(*CancelJobRequest)(nil),         // 6: hypervisord.v1.CancelJobRequest
-	(*CancelJobsRequest)(nil),        // 7: hypervisord.v1.CancelJobsRequest
-	(*PauseJobRequest)(nil),          // 8: hypervisord.v1.PauseJobRequest
-	(*UpdateJobRequest)(nil),         // 9: hypervisord.v1.UpdateJobRequest
-	(*SetJobBandwidthRequest)(nil),   // 10: hypervisord.v1.SetJobBandwidthRequest
-	(*BulkJobsRequest)(nil),          // 11: hypervisord.v1.BulkJobsRequest
-	(*ListProfilesRequest)(nil),      // 12: hypervisord.v1.ListProfilesRequest
-	(*ProfileID)(nil),                // 13: hypervisord.v1.ProfileID
-	(*PutProfileRequest)(nil),        // 14: hypervisord.v1.PutProfileRequest
-	(*RenderProfileRequest)(nil),     // 15: hypervisord.v1.RenderProfileRequest
-	(*ListSchedulesRequest)(nil),     // 16: hypervisord.v1.ListSchedulesRequest
-	(*CreateScheduleRequest)(nil),    // 17: hypervisord.v1.CreateScheduleRequest
-	(*ScheduleID)(nil),               // 18: hypervisord.v1.ScheduleID
-	(*SetScheduleRequest)(nil),       // 19: hypervisord.v1.SetScheduleRequest
-	(*ListTenantsRequest)(nil),       // 20: hypervisord.v1.ListTenantsRequest
-	(*CreateTenantRequest)(nil),      // 21: hypervisord.v1.CreateTenantRequest
-	(*TenantID)(nil),                 // 22: hypervisord.v1.TenantID
-	(*ChangeTenantRequest)(nil),      // 23: hypervisord.v1.ChangeTenantRequest
-	(*TenantUsageRequest)(nil),       // 24: hypervisord.v1.TenantUsageRequest
-	(*ListKeysRequest)(nil),          // 25: hypervisord.v1.ListKeysRequest
-	(*CreateKeyRequest)(nil),         // 26: hypervisord.v1.CreateKeyRequest
-	(*RevokeKeyRequest)(nil),         // 27: hypervisord.v1.RevokeKeyRequest
-	(*RotateKeyRequest)(nil),         // 28: hypervisord.v1.RotateKeyRequest
-	(*ListVMsRequest)(nil),           // 29: hypervisord.v1.ListVMsRequest
-	(*GetVMRequest)(nil),             // 30: hypervisord.v1.GetVMRequest
-	(*ListNodesRequest)(nil),         // 31: hypervisord.v1.ListNodesRequest
-	(*GetStatusRequest)(nil),         // 32: hypervisord.v1.GetStatusRequest
-	(*RunRetentionRequest)(nil),      // 33: hypervisord.v1.RunRetentionRequest
-	(*JobResponse)(nil),              // 34: hypervisord.v1.JobResponse
-	(*JobStatusResponse)(nil),        // 35: hypervisord.v1.JobStatusResponse
-	(*JobUpdate)(nil),                // 36: hypervisord.v1.JobUpdate
-	(*Job)(nil),                      // 37: hypervisord.v1.Job
-	(*SubmitJobsResponse)(nil),       // 38: hypervisord.v1.SubmitJobsResponse
-	(*LogUpdate)(nil),                // 39: hypervisord.v1.LogUpdate
-	(*Receipt)(nil),                  // 40: hypervisord.v1.Receipt
-	(*Explanation)(nil),              // 41: hypervisord.v1.Explanation
-	(*Cancellation)(nil),             // 42: hypervisord.v1.Cancellation
-	(*Cancellations)(nil),            // 43: hypervisord.v1.Cancellations
-	(*BulkResult)(nil),               // 44: hypervisord.v1.BulkResult
-	(*ListProfilesResponse)(nil),     // 45: hypervisord.v1.ListProfilesResponse
-	(*Profile)(nil),                  // 46: hypervisord.v1.Profile
-	(*Rendered)(nil),                 // 47: hypervisord.v1.Rendered
-	(*ListSchedulesResponse)(nil),    // 48: hypervisord.v1.ListSchedulesResponse
-	(*Schedule)(nil),                 // 49: hypervisord.v1.Schedule
-	(*DeleteScheduleResponse)(nil),   // 50: hypervisord.v1.DeleteScheduleResponse
-	(*ListScheduleRunsResponse)(nil), // 51: hypervisord.v1.ListScheduleRunsResponse
-	(*ScheduleRun)(nil),              // 52: hypervisord.v1.ScheduleRun
-	(*ListTenantsResponse)(nil),      // 53: hypervisord.v1.ListTenantsResponse
-	(*Tenant)(nil),                   // 54: hypervisord.v1.Tenant
-	(*UsageReport)(nil),              // 55: hypervisord.v1.UsageReport
-	(*ListKeysResponse)(nil),         // 56: hypervisord.v1.ListKeysResponse
-	(*NewKey)(nil),                   // 57: hypervisord.v1.NewKey
-	(*APIKey)(nil),                   // 58: hypervisord.v1.APIKey
-	(*ListVMsResponse)(nil),          // 59: hypervisord.v1.ListVMsResponse
-	(*VM)(nil),                       // 60: hypervisord.v1.VM
-	(*ListNodesResponse)(nil),        // 61: hypervisord.v1.ListNodesResponse
-	(*Status)(nil),                   // 62: hypervisord.v1.Status
-	(*RetentionReport)(nil),          // 63: hypervisord.v1.RetentionReport
+	(*JobRequest)(nil),                 // 0: hypervisord.v1.JobRequest
+	(*JobStatusRequest)(nil),           // 1: hypervisord.v1.JobStatusRequest
+	(*JobID)(nil),                      // 2: hypervisord.v1.JobID
+	(*ListJobsRequest)(nil),            // 3: hypervisord.v1.ListJobsRequest
+	(*SubmitJobsRequest)(nil),          // 4: hypervisord.v1.SubmitJobsRequest
+	(*StreamEventsRequest)(nil),        // 5: hypervisord.v1.StreamEventsRequest
+	(*CancelJobRequest)(nil),           // 6: hypervisord.v1.CancelJobRequest
+	(*CancelJobsRequest)(nil),          // 7: hypervisord.v1.CancelJobsRequest
+	(*PauseJobRequest)(nil),            // 8: hypervisord.v1.PauseJobRequest
+	(*UpdateJobRequest)(nil),           // 9: hypervisord.v1.UpdateJobRequest
+	(*SetJobBandwidthRequest)(nil),     // 10: hypervisord.v1.SetJobBandwidthRequest
+	(*BulkJobsRequest)(nil),            // 11: hypervisord.v1.BulkJobsRequest
+	(*ListProfilesRequest)(nil),        // 12: hypervisord.v1.ListProfilesRequest
+	(*ProfileID)(nil),                  // 13: hypervisord.v1.ProfileID
+	(*PutProfileRequest)(nil),          // 14: hypervisord.v1.PutProfileRequest
+	(*RenderProfileRequest)(nil),       // 15: hypervisord.v1.RenderProfileRequest
+	(*ListSchedulesRequest)(nil),       // 16: hypervisord.v1.ListSchedulesRequest
+	(*CreateScheduleRequest)(nil),      // 17: hypervisord.v1.CreateScheduleRequest
+	(*ScheduleID)(nil),                 // 18: hypervisord.v1.ScheduleID
+	(*SetScheduleRequest)(nil),         // 19: hypervisord.v1.SetScheduleRequest
+	(*ListTenantsRequest)(nil),         // 20: hypervisord.v1.ListTenantsRequest
+	(*CreateTenantRequest)(nil),        // 21: hypervisord.v1.CreateTenantRequest
+	(*TenantID)(nil),                   // 22: hypervisord.v1.TenantID
+	(*ChangeTenantRequest)(nil),        // 23: hypervisord.v1.ChangeTenantRequest
+	(*TenantUsageRequest)(nil),         // 24: hypervisord.v1.TenantUsageRequest
+	(*ListKeysRequest)(nil),            // 25: hypervisord.v1.ListKeysRequest
+	(*CreateKeyRequest)(nil),           // 26: hypervisord.v1.CreateKeyRequest
+	(*RevokeKeyRequest)(nil),           // 27: hypervisord.v1.RevokeKeyRequest
+	(*RotateKeyRequest)(nil),           // 28: hypervisord.v1.RotateKeyRequest
+	(*ListWebhooksRequest)(nil),        // 29: hypervisord.v1.ListWebhooksRequest
+	(*CreateWebhookRequest)(nil),       // 30: hypervisord.v1.CreateWebhookRequest
+	(*WebhookID)(nil),                  // 31: hypervisord.v1.WebhookID
+	(*SetWebhookRequest)(nil),          // 32: hypervisord.v1.SetWebhookRequest
+	(*RotateWebhookRequest)(nil),       // 33: hypervisord.v1.RotateWebhookRequest
+	(*ReplayWebhookRequest)(nil),       // 34: hypervisord.v1.ReplayWebhookRequest
+	(*ListDeliveriesRequest)(nil),      // 35: hypervisord.v1.ListDeliveriesRequest
+	(*DeliveryID)(nil),                 // 36: hypervisord.v1.DeliveryID
+	(*ListAuditRequest)(nil),           // 37: hypervisord.v1.ListAuditRequest
+	(*ExportAuditRequest)(nil),         // 38: hypervisord.v1.ExportAuditRequest
+	(*GetAuditCheckpointRequest)(nil),  // 39: hypervisord.v1.GetAuditCheckpointRequest
+	(*GetAuditProofRequest)(nil),       // 40: hypervisord.v1.GetAuditProofRequest
+	(*GetAuditConsistencyRequest)(nil), // 41: hypervisord.v1.GetAuditConsistencyRequest
+	(*ListVMsRequest)(nil),             // 42: hypervisord.v1.ListVMsRequest
+	(*GetVMRequest)(nil),               // 43: hypervisord.v1.GetVMRequest
+	(*ListNodesRequest)(nil),           // 44: hypervisord.v1.ListNodesRequest
+	(*GetStatusRequest)(nil),           // 45: hypervisord.v1.GetStatusRequest
+	(*RunRetentionRequest)(nil),        // 46: hypervisord.v1.RunRetentionRequest
+	(*JobResponse)(nil),                // 47: hypervisord.v1.JobResponse
+	(*JobStatusResponse)(nil),          // 48: hypervisord.v1.JobStatusResponse
+	(*JobUpdate)(nil),                  // 49: hypervisord.v1.JobUpdate
+	(*Job)(nil),                        // 50: hypervisord.v1.Job
+	(*SubmitJobsResponse)(nil),         // 51: hypervisord.v1.SubmitJobsResponse
+	(*LogUpdate)(nil),                  // 52: hypervisord.v1.LogUpdate
+	(*Receipt)(nil),                    // 53: hypervisord.v1.Receipt
+	(*Explanation)(nil),                // 54: hypervisord.v1.Explanation
+	(*Cancellation)(nil),               // 55: hypervisord.v1.Cancellation
+	(*Cancellations)(nil),              // 56: hypervisord.v1.Cancellations
+	(*BulkResult)(nil),                 // 57: hypervisord.v1.BulkResult
+	(*ListProfilesResponse)(nil),       // 58: hypervisord.v1.ListProfilesResponse
+	(*Profile)(nil),                    // 59: hypervisord.v1.Profile
+	(*Rendered)(nil),                   // 60: hypervisord.v1.Rendered
+	(*ListSchedulesResponse)(nil),      // 61: hypervisord.v1.ListSchedulesResponse
+	(*Schedule)(nil),                   // 62: hypervisord.v1.Schedule
+	(*DeleteScheduleResponse)(nil),     // 63: hypervisord.v1.DeleteScheduleResponse
+	(*ListScheduleRunsResponse)(nil),   // 64: hypervisord.v1.ListScheduleRunsResponse
+	(*ScheduleRun)(nil),                // 65: hypervisord.v1.ScheduleRun
+	(*ListTenantsResponse)(nil),        // 66: hypervisord.v1.ListTenantsResponse
+	(*Tenant)(nil),                     // 67: hypervisord.v1.Tenant
+	(*UsageReport)(nil),                // 68: hypervisord.v1.UsageReport
+	(*ListKeysResponse)(nil),           // 69: hypervisord.v1.ListKeysResponse
+	(*NewKey)(nil),                     // 70: hypervisord.v1.NewKey
+	(*APIKey)(nil),                     // 71: hypervisord.v1.APIKey
+	(*ListWebhooksResponse)(nil),       // 72: hypervisord.v1.ListWebhooksResponse
+	(*NewWebhook)(nil),                 // 73: hypervisord.v1.NewWebhook
+	(*Webhook)(nil),                    // 74: hypervisord.v1.Webhook
+	(*DeleteWebhookResponse)(nil),      // 75: hypervisord.v1.DeleteWebhookResponse
+	(*Delivery)(nil),                   // 76: hypervisord.v1.Delivery
+	(*ReplayWebhookResponse)(nil),      // 77: hypervisord.v1.ReplayWebhookResponse
+	(*ListDeliveriesResponse)(nil),     // 78: hypervisord.v1.ListDeliveriesResponse
+	(*ListAuditResponse)(nil),          // 79: hypervisord.v1.ListAuditResponse
+	(*AuditLine)(nil),                  // 80: hypervisord.v1.AuditLine
+	(*AuditCheckpoint)(nil),            // 81: hypervisord.v1.AuditCheckpoint
+	(*AuditProof)(nil),                 // 82: hypervisord.v1.AuditProof
+	(*AuditConsistency)(nil),           // 83: hypervisord.v1.AuditConsistency
+	(*ListVMsResponse)(nil),            // 84: hypervisord.v1.ListVMsResponse
+	(*VM)(nil),                         // 85: hypervisord.v1.VM
+	(*ListNodesResponse)(nil),          // 86: hypervisord.v1.ListNodesResponse
+	(*Status)(nil),                     // 87: hypervisord.v1.Status
+	(*RetentionReport)(nil),            // 88: hypervisord.v1.RetentionReport
 }
 var file_hypervisord_v1_hypervisord_proto_depIdxs = []int32{
 	0,  // 0: hypervisord.v1.HypervisordService.SubmitJob:input_type -> hypervisord.v1.JobRequest
@@ -192,60 +237,96 @@ var file_hypervisord_v1_hypervisord_proto_depIdxs = []int32{
 	26, // 39: hypervisord.v1.HypervisordService.CreateKey:input_type -> hypervisord.v1.CreateKeyRequest
 	27, // 40: hypervisord.v1.HypervisordService.RevokeKey:input_type -> hypervisord.v1.RevokeKeyRequest
 	28, // 41: hypervisord.v1.HypervisordService.RotateKey:input_type -> hypervisord.v1.RotateKeyRequest
-	29, // 42: hypervisord.v1.HypervisordService.ListVMs:input_type -> hypervisord.v1.ListVMsRequest
-	30, // 43: hypervisord.v1.HypervisordService.GetVM:input_type -> hypervisord.v1.GetVMRequest
-	31, // 44: hypervisord.v1.HypervisordService.ListNodes:input_type -> hypervisord.v1.ListNodesRequest
-	32, // 45: hypervisord.v1.HypervisordService.GetStatus:input_type -> hypervisord.v1.GetStatusRequest
-	33, // 46: hypervisord.v1.HypervisordService.RunRetention:input_type -> hypervisord.v1.RunRetentionRequest
-	34, // 47: hypervisord.v1.HypervisordService.SubmitJob:output_type -> hypervisord.v1.JobResponse
-	35, // 48: hypervisord.v1.HypervisordService.GetJobStatus:output_type -> hypervisord.v1.JobStatusResponse
-	36, // 49: hypervisord.v1.HypervisordService.StreamJobUpdates:output_type -> hypervisord.v1.JobUpdate
-	37, // 50: hypervisord.v1.HypervisordService.ListJobs:output_type -> hypervisord.v1.Job
-	38, // 51: hypervisord.v1.HypervisordService.SubmitJobs:output_type -> hypervisord.v1.SubmitJobsResponse
-	39, // 52: hypervisord.v1.HypervisordService.StreamEvents:output_type -> hypervisord.v1.LogUpdate
-	40, // 53: hypervisord.v1.HypervisordService.GetReceipt:output_type -> hypervisord.v1.Receipt
-	41, // 54: hypervisord.v1.HypervisordService.ExplainJob:output_type -> hypervisord.v1.Explanation
-	42, // 55: hypervisord.v1.HypervisordService.CancelJob:output_type -> hypervisord.v1.Cancellation
-	43, // 56: hypervisord.v1.HypervisordService.CancelJobs:output_type -> hypervisord.v1.Cancellations
-	37, // 57: hypervisord.v1.HypervisordService.PauseJob:output_type -> hypervisord.v1.Job
-	37, // 58: hypervisord.v1.HypervisordService.ResumeJob:output_type -> hypervisord.v1.Job
-	37, // 59: hypervisord.v1.HypervisordService.RetryJob:output_type -> hypervisord.v1.Job
-	37, // 60: hypervisord.v1.HypervisordService.UpdateJob:output_type -> hypervisord.v1.Job
-	37, // 61: hypervisord.v1.HypervisordService.SetJobBandwidth:output_type -> hypervisord.v1.Job
-	44, // 62: hypervisord.v1.HypervisordService.BulkJobs:output_type -> hypervisord.v1.BulkResult
-	45, // 63: hypervisord.v1.HypervisordService.ListProfiles:output_type -> hypervisord.v1.ListProfilesResponse
-	46, // 64: hypervisord.v1.HypervisordService.GetProfile:output_type -> hypervisord.v1.Profile
-	46, // 65: hypervisord.v1.HypervisordService.PutProfile:output_type -> hypervisord.v1.Profile
-	46, // 66: hypervisord.v1.HypervisordService.DeleteProfile:output_type -> hypervisord.v1.Profile
-	47, // 67: hypervisord.v1.HypervisordService.RenderProfile:output_type -> hypervisord.v1.Rendered
-	48, // 68: hypervisord.v1.HypervisordService.ListSchedules:output_type -> hypervisord.v1.ListSchedulesResponse
-	49, // 69: hypervisord.v1.HypervisordService.CreateSchedule:output_type -> hypervisord.v1.Schedule
-	49, // 70: hypervisord.v1.HypervisordService.GetSchedule:output_type -> hypervisord.v1.Schedule
-	49, // 71: hypervisord.v1.HypervisordService.SetSchedule:output_type -> hypervisord.v1.Schedule
-	50, // 72: hypervisord.v1.HypervisordService.DeleteSchedule:output_type -> hypervisord.v1.DeleteScheduleResponse
-	51, // 73: hypervisord.v1.HypervisordService.ListScheduleRuns:output_type -> hypervisord.v1.ListScheduleRunsResponse
-	49, // 74: hypervisord.v1.HypervisordService.PauseSchedule:output_type -> hypervisord.v1.Schedule
-	49, // 75: hypervisord.v1.HypervisordService.ResumeSchedule:output_type -> hypervisord.v1.Schedule
-	52, // 76: hypervisord.v1.HypervisordService.RunSchedule:output_type -> hypervisord.v1.ScheduleRun
-	53, // 77: hypervisord.v1.HypervisordService.ListTenants:output_type -> hypervisord.v1.ListTenantsResponse
-	54, // 78: hypervisord.v1.HypervisordService.CreateTenant:output_type -> hypervisord.v1.Tenant
-	54, // 79: hypervisord.v1.HypervisordService.GetTenant:output_type -> hypervisord.v1.Tenant
-	54, // 80: hypervisord.v1.HypervisordService.ChangeTenant:output_type -> hypervisord.v1.Tenant
-	54, // 81: hypervisord.v1.HypervisordService.DeleteTenant:output_type -> hypervisord.v1.Tenant
-	54, // 82: hypervisord.v1.HypervisordService.PauseTenant:output_type -> hypervisord.v1.Tenant
-	54, // 83: hypervisord.v1.HypervisordService.ResumeTenant:output_type -> hypervisord.v1.Tenant
-	55, // 84: hypervisord.v1.HypervisordService.GetTenantUsage:output_type -> hypervisord.v1.UsageReport
-	56, // 85: hypervisord.v1.HypervisordService.ListKeys:output_type -> hypervisord.v1.ListKeysResponse
-	57, // 86: hypervisord.v1.HypervisordService.CreateKey:output_type -> hypervisord.v1.NewKey
-	58, // 87: hypervisord.v1.HypervisordService.RevokeKey:output_type -> hypervisord.v1.APIKey
-	57, // 88: hypervisord.v1.HypervisordService.RotateKey:output_type -> hypervisord.v1.NewKey
-	59, // 89: hypervisord.v1.HypervisordService.ListVMs:output_type -> hypervisord.v1.ListVMsResponse
-	60, // 90: hypervisord.v1.HypervisordService.GetVM:output_type -> hypervisord.v1.VM
-	61, // 91: hypervisord.v1.HypervisordService.ListNodes:output_type -> hypervisord.v1.ListNodesResponse
-	62, // 92: hypervisord.v1.HypervisordService.GetStatus:output_type -> hypervisord.v1.Status
-	63, // 93: hypervisord.v1.HypervisordService.RunRetention:output_type -> hypervisord.v1.RetentionReport
-	47, // [47:94] is the sub-list for method output_type
-	0,  // [0:47] is the sub-list for method input_type
+	29, // 42: hypervisord.v1.HypervisordService.ListWebhooks:input_type -> hypervisord.v1.ListWebhooksRequest
+	30, // 43: hypervisord.v1.HypervisordService.CreateWebhook:input_type -> hypervisord.v1.CreateWebhookRequest
+	31, // 44: hypervisord.v1.HypervisordService.GetWebhook:input_type -> hypervisord.v1.WebhookID
+	32, // 45: hypervisord.v1.HypervisordService.SetWebhook:input_type -> hypervisord.v1.SetWebhookRequest
+	31, // 46: hypervisord.v1.HypervisordService.DeleteWebhook:input_type -> hypervisord.v1.WebhookID
+	31, // 47: hypervisord.v1.HypervisordService.EnableWebhook:input_type -> hypervisord.v1.WebhookID
+	31, // 48: hypervisord.v1.HypervisordService.DisableWebhook:input_type -> hypervisord.v1.WebhookID
+	33, // 49: hypervisord.v1.HypervisordService.RotateWebhook:input_type -> hypervisord.v1.RotateWebhookRequest
+	31, // 50: hypervisord.v1.HypervisordService.TestWebhook:input_type -> hypervisord.v1.WebhookID
+	34, // 51: hypervisord.v1.HypervisordService.ReplayWebhook:input_type -> hypervisord.v1.ReplayWebhookRequest
+	35, // 52: hypervisord.v1.HypervisordService.ListDeliveries:input_type -> hypervisord.v1.ListDeliveriesRequest
+	36, // 53: hypervisord.v1.HypervisordService.GetDelivery:input_type -> hypervisord.v1.DeliveryID
+	36, // 54: hypervisord.v1.HypervisordService.ResendDelivery:input_type -> hypervisord.v1.DeliveryID
+	37, // 55: hypervisord.v1.HypervisordService.ListAudit:input_type -> hypervisord.v1.ListAuditRequest
+	38, // 56: hypervisord.v1.HypervisordService.ExportAudit:input_type -> hypervisord.v1.ExportAuditRequest
+	39, // 57: hypervisord.v1.HypervisordService.GetAuditCheckpoint:input_type -> hypervisord.v1.GetAuditCheckpointRequest
+	40, // 58: hypervisord.v1.HypervisordService.GetAuditProof:input_type -> hypervisord.v1.GetAuditProofRequest
+	41, // 59: hypervisord.v1.HypervisordService.GetAuditConsistency:input_type -> hypervisord.v1.GetAuditConsistencyRequest
+	42, // 60: hypervisord.v1.HypervisordService.ListVMs:input_type -> hypervisord.v1.ListVMsRequest
+	43, // 61: hypervisord.v1.HypervisordService.GetVM:input_type -> hypervisord.v1.GetVMRequest
+	44, // 62: hypervisord.v1.HypervisordService.ListNodes:input_type -> hypervisord.v1.ListNodesRequest
+	45, // 63: hypervisord.v1.HypervisordService.GetStatus:input_type -> hypervisord.v1.GetStatusRequest
+	46, // 64: hypervisord.v1.HypervisordService.RunRetention:input_type -> hypervisord.v1.RunRetentionRequest
+	47, // 65: hypervisord.v1.HypervisordService.SubmitJob:output_type -> hypervisord.v1.JobResponse
+	48, // 66: hypervisord.v1.HypervisordService.GetJobStatus:output_type -> hypervisord.v1.JobStatusResponse
+	49, // 67: hypervisord.v1.HypervisordService.StreamJobUpdates:output_type -> hypervisord.v1.JobUpdate
+	50, // 68: hypervisord.v1.HypervisordService.ListJobs:output_type -> hypervisord.v1.Job
+	51, // 69: hypervisord.v1.HypervisordService.SubmitJobs:output_type -> hypervisord.v1.SubmitJobsResponse
+	52, // 70: hypervisord.v1.HypervisordService.StreamEvents:output_type -> hypervisord.v1.LogUpdate
+	53, // 71: hypervisord.v1.HypervisordService.GetReceipt:output_type -> hypervisord.v1.Receipt
+	54, // 72: hypervisord.v1.HypervisordService.ExplainJob:output_type -> hypervisord.v1.Explanation
+	55, // 73: hypervisord.v1.HypervisordService.CancelJob:output_type -> hypervisord.v1.Cancellation
+	56, // 74: hypervisord.v1.HypervisordService.CancelJobs:output_type -> hypervisord.v1.Cancellations
+	50, // 75: hypervisord.v1.HypervisordService.PauseJob:output_type -> hypervisord.v1.Job
+	50, // 76: hypervisord.v1.HypervisordService.ResumeJob:output_type -> hypervisord.v1.Job
+	50, // 77: hypervisord.v1.HypervisordService.RetryJob:output_type -> hypervisord.v1.Job
+	50, // 78: hypervisord.v1.HypervisordService.UpdateJob:output_type -> hypervisord.v1.Job
+	50, // 79: hypervisord.v1.HypervisordService.SetJobBandwidth:output_type -> hypervisord.v1.Job
+	57, // 80: hypervisord.v1.HypervisordService.BulkJobs:output_type -> hypervisord.v1.BulkResult
+	58, // 81: hypervisord.v1.HypervisordService.ListProfiles:output_type -> hypervisord.v1.ListProfilesResponse
+	59, // 82: hypervisord.v1.HypervisordService.GetProfile:output_type -> hypervisord.v1.Profile
+	59, // 83: hypervisord.v1.HypervisordService.PutProfile:output_type -> hypervisord.v1.Profile
+	59, // 84: hypervisord.v1.HypervisordService.DeleteProfile:output_type -> hypervisord.v1.Profile
+	60, // 85: hypervisord.v1.HypervisordService.RenderProfile:output_type -> hypervisord.v1.Rendered
+	61, // 86: hypervisord.v1.HypervisordService.ListSchedules:output_type -> hypervisord.v1.ListSchedulesResponse
+	62, // 87: hypervisord.v1.HypervisordService.CreateSchedule:output_type -> hypervisord.v1.Schedule
+	62, // 88: hypervisord.v1.HypervisordService.GetSchedule:output_type -> hypervisord.v1.Schedule
+	62, // 89: hypervisord.v1.HypervisordService.SetSchedule:output_type -> hypervisord.v1.Schedule
+	63, // 90: hypervisord.v1.HypervisordService.DeleteSchedule:output_type -> hypervisord.v1.DeleteScheduleResponse
+	64, // 91: hypervisord.v1.HypervisordService.ListScheduleRuns:output_type -> hypervisord.v1.ListScheduleRunsResponse
+	62, // 92: hypervisord.v1.HypervisordService.PauseSchedule:output_type -> hypervisord.v1.Schedule
+	62, // 93: hypervisord.v1.HypervisordService.ResumeSchedule:output_type -> hypervisord.v1.Schedule
+	65, // 94: hypervisord.v1.HypervisordService.RunSchedule:output_type -> hypervisord.v1.ScheduleRun
+	66, // 95: hypervisord.v1.HypervisordService.ListTenants:output_type -> hypervisord.v1.ListTenantsResponse
+	67, // 96: hypervisord.v1.HypervisordService.CreateTenant:output_type -> hypervisord.v1.Tenant
+	67, // 97: hypervisord.v1.HypervisordService.GetTenant:output_type -> hypervisord.v1.Tenant
+	67, // 98: hypervisord.v1.HypervisordService.ChangeTenant:output_type -> hypervisord.v1.Tenant
+	67, // 99: hypervisord.v1.HypervisordService.DeleteTenant:output_type -> hypervisord.v1.Tenant
+	67, // 100: hypervisord.v1.HypervisordService.PauseTenant:output_type -> hypervisord.v1.Tenant
+	67, // 101: hypervisord.v1.HypervisordService.ResumeTenant:output_type -> hypervisord.v1.Tenant
+	68, // 102: hypervisord.v1.HypervisordService.GetTenantUsage:output_type -> hypervisord.v1.UsageReport
+	69, // 103: hypervisord.v1.HypervisordService.ListKeys:output_type -> hypervisord.v1.ListKeysResponse
+	70, // 104: hypervisord.v1.HypervisordService.CreateKey:output_type -> hypervisord.v1.NewKey
+	71, // 105: hypervisord.v1.HypervisordService.RevokeKey:output_type -> hypervisord.v1.APIKey
+	70, // 106: hypervisord.v1.HypervisordService.RotateKey:output_type -> hypervisord.v1.NewKey
+	72, // 107: hypervisord.v1.HypervisordService.ListWebhooks:output_type -> hypervisord.v1.ListWebhooksResponse
+	73, // 108: hypervisord.v1.HypervisordService.CreateWebhook:output_type -> hypervisord.v1.NewWebhook
+	74, // 109: hypervisord.v1.HypervisordService.GetWebhook:output_type -> hypervisord.v1.Webhook
+	74, // 110: hypervisord.v1.HypervisordService.SetWebhook:output_type -> hypervisord.v1.Webhook
+	75, // 111: hypervisord.v1.HypervisordService.DeleteWebhook:output_type -> hypervisord.v1.DeleteWebhookResponse
+	74, // 112: hypervisord.v1.HypervisordService.EnableWebhook:output_type -> hypervisord.v1.Webhook
+	74, // 113: hypervisord.v1.HypervisordService.DisableWebhook:output_type -> hypervisord.v1.Webhook
+	73, // 114: hypervisord.v1.HypervisordService.RotateWebhook:output_type -> hypervisord.v1.NewWebhook
+	76, // 115: hypervisord.v1.HypervisordService.TestWebhook:output_type -> hypervisord.v1.Delivery
+	77, // 116: hypervisord.v1.HypervisordService.ReplayWebhook:output_type -> hypervisord.v1.ReplayWebhookResponse
+	78, // 117: hypervisord.v1.HypervisordService.ListDeliveries:output_type -> hypervisord.v1.ListDeliveriesResponse
+	76, // 118: hypervisord.v1.HypervisordService.GetDelivery:output_type -> hypervisord.v1.Delivery
+	76, // 119: hypervisord.v1.HypervisordService.ResendDelivery:output_type -> hypervisord.v1.Delivery
+	79, // 120: hypervisord.v1.HypervisordService.ListAudit:output_type -> hypervisord.v1.ListAuditResponse
+	80, // 121: hypervisord.v1.HypervisordService.ExportAudit:output_type -> hypervisord.v1.AuditLine
+	81, // 122: hypervisord.v1.HypervisordService.GetAuditCheckpoint:output_type -> hypervisord.v1.AuditCheckpoint
+	82, // 123: hypervisord.v1.HypervisordService.GetAuditProof:output_type -> hypervisord.v1.AuditProof
+	83, // 124: hypervisord.v1.HypervisordService.GetAuditConsistency:output_type -> hypervisord.v1.AuditConsistency
+	84, // 125: hypervisord.v1.HypervisordService.ListVMs:output_type -> hypervisord.v1.ListVMsResponse
+	85, // 126: hypervisord.v1.HypervisordService.GetVM:output_type -> hypervisord.v1.VM
+	86, // 127: hypervisord.v1.HypervisordService.ListNodes:output_type -> hypervisord.v1.ListNodesResponse
+	87, // 128: hypervisord.v1.HypervisordService.GetStatus:output_type -> hypervisord.v1.Status
+	88, // 129: hypervisord.v1.HypervisordService.RunRetention:output_type -> hypervisord.v1.RetentionReport
+	65, // [65:130] is the sub-list for method output_type
+	0,  // [0:65] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name
@@ -256,12 +337,14 @@ func file_hypervisord_v1_hypervisord_proto_init() {
 	if File_hypervisord_v1_hypervisord_proto != nil {
 		return
 	}
+	file_hypervisord_v1_audit_proto_init()
 	file_hypervisord_v1_daemon_proto_init()
 	file_hypervisord_v1_job_proto_init()
 	file_hypervisord_v1_jobs_proto_init()
 	file_hypervisord_v1_profiles_proto_init()
 	file_hypervisord_v1_schedules_proto_init()
 	file_hypervisord_v1_tenants_proto_init()
+	file_hypervisord_v1_webhooks_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
