@@ -18,9 +18,9 @@ const (
 	sqlScheduler = `SELECT turn, critical, high, normal, low FROM scheduler WHERE id = 1 /*! FOR UPDATE */`
 
 	sqlActive = `WITH RECURSIVE active(tenant) AS (
-		SELECT MIN(tenant) FROM jobs WHERE state = 'pending' AND delayed = 0
+		SELECT (SELECT j.tenant FROM jobs j WHERE j.state = 'pending' AND j.delayed = 0 ORDER BY j.tenant LIMIT 1)
 		UNION ALL
-		SELECT (SELECT MIN(j.tenant) FROM jobs j WHERE j.state = 'pending' AND j.delayed = 0 AND j.tenant > a.tenant)
+		SELECT (SELECT j.tenant FROM jobs j WHERE j.state = 'pending' AND j.delayed = 0 AND j.tenant > a.tenant ORDER BY j.tenant LIMIT 1)
 		FROM active a WHERE a.tenant IS NOT NULL)`
 	sqlOne = `WITH active(tenant) AS (SELECT CAST($1 AS TEXT))`
 
