@@ -33,7 +33,7 @@ func TestPlans(t *testing.T) {
 		{"shares", sqlShares, []string{"jobs_age (tenant>?)", "jobs_lane (tenant=? AND priority>? AND priority<?)", "jobs_age", "jobs_slots"}},
 		{"share of one", sqlShareOf, []string{"jobs_lane (tenant=? AND priority>? AND priority<?)", "jobs_age", "jobs_slots"}},
 		{"any ready", sqlAnyReady, []string{"jobs_", "jobs_delayed"}},
-		{"lane", sqlLane, []string{"jobs_lane (tenant=? AND priority=?)"}},
+		{"lane", sqlLane, []string{"jobs_lane (tenant=? AND priority>? AND priority<?)"}},
 		{"ages", sqlAges, []string{"jobs_age (tenant=?)"}},
 		{"due", sqlDue, []string{"jobs_delayed"}},
 		{"took", sqlTook, []string{"jobs_state"}},
@@ -41,7 +41,7 @@ func TestPlans(t *testing.T) {
 		{"promote", sqlPromote, []string{"jobs_delayed"}},
 		{"ready since", sqlReadySince, []string{"INDEX jobs_"}},
 		{"overdue since", sqlOverdueSince, []string{"jobs_delayed"}},
-		{"heads", sqlHeads, []string{"jobs_age (tenant>?)", "jobs_lane (tenant=? AND priority=?)"}},
+		{"heads", sqlHeads, []string{"jobs_age (tenant>?)", "jobs_lane (tenant=? AND priority>? AND priority<?)"}},
 		{"leases", sqlLeases, []string{"jobs_leased"}},
 		{"clean", sqlClean, []string{"jobs_cleanup"}},
 		{"expired", sqlExpired, []string{"jobs_leased"}},
@@ -90,8 +90,8 @@ func TestPlansPostgres(t *testing.T) {
 	}()
 	_, err = s.write.ExecContext(t.Context(), `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
 		INSERT INTO jobs (id, tenant, state, priority, max_attempts, submitted_at, vm_path, vm_name, spec, ready_at)
-		SELECT 'job-' || i, CASE WHEN i > $1 - 10 THEN 'small' ELSE 'large' END, CASE WHEN i % 2 = 0 THEN 'pending' ELSE 'completed' END,
-			2, 3, i, '/vm', 'vm', '{}', i FROM n`, jobs)
+		SELECT 'job-' || i, CASE WHEN i > $1 - 10 THEN 'small' WHEN i * 7919 % 10 < 5 THEN 'large' ELSE 'other' END,
+			CASE WHEN i % 2 = 0 THEN 'pending' ELSE 'completed' END, 2, 3, i, '/vm', 'vm', '{}', i * 7919 % $1 FROM n`, jobs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,10 +112,11 @@ func TestPlansPostgres(t *testing.T) {
 			{"promote", sqlPromote, []any{int64(1), 500}},
 			{"heads", sqlHeads, nil},
 		}
-		for _, tenant := range []string{"large", "small", "none"} {
+		for _, tenant := range []string{"large", "other", "small", "none"} {
 			for class := range 4 {
-				all = append(all, question{"lane", sqlLaneAhead, []any{tenant, class, int64(0), 64}})
+				all = append(all, question{"lane", sqlLaneAhead, []any{tenant, class, int64(0), 64}}, question{"explained lane", sqlLane, []any{tenant, class, 64}})
 			}
+			all = append(all, question{"took", sqlTook, []any{tenant}})
 			all = append(all, question{"ages", sqlAgesAhead, []any{tenant, 64}})
 		}
 		for _, q := range all {
@@ -138,9 +139,11 @@ func rowsLookedAt(t *testing.T, s *Store, query string, args ...any) (most int) 
 		Rows    float64 `json:"Actual Rows"`
 		Loops   float64 `json:"Actual Loops"`
 		Removed float64 `json:"Rows Removed by Filter"`
-		Plans   []step
+		Plans   []step  `json:"Plans"`
 	}
-	var plans []struct{ Plan step }
+	var plans []struct {
+		Plan step `json:"Plan"`
+	}
 	if err := json.Unmarshal(text, &plans); err != nil {
 		t.Fatal(err)
 	}
