@@ -68,7 +68,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		case <-wake:
 			why = woken
 		case <-d.free:
-			why = freed
+			why = d.gather(wake)
 		case <-tick.C:
 			why = polled
 		}
@@ -98,6 +98,29 @@ const (
 	woken                // the queue has changed
 	polled               // whatever it may be
 )
+
+// gatherTime is how long a worker that became free waits at most for others. What a
+// claim costs hardly depends on the number of jobs, and short jobs end in crowds.
+const gatherTime = 2 * time.Millisecond
+
+// gather waits until all workers are free, for a moment, unless there is news of the
+// queue.
+func (d *Dispatcher) gather(wake <-chan struct{}) reason {
+	end := time.NewTimer(gatherTime)
+	defer end.Stop()
+	for {
+		if _, busy := d.Workers(); busy == 0 {
+			return freed
+		}
+		select {
+		case <-wake:
+			return woken
+		case <-d.free:
+		case <-end.C:
+			return freed
+		}
+	}
+}
 
 // step does what there is to do. A cancel wakes it, so it does not look for those
 // each time that a worker becomes free.

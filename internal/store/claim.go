@@ -18,9 +18,9 @@ const (
 	sqlScheduler = `SELECT turn, critical, high, normal, low FROM scheduler WHERE id = 1 /*! FOR UPDATE */`
 
 	sqlActive = `WITH RECURSIVE active(tenant) AS (
-		SELECT MIN(tenant) FROM jobs WHERE state = 'pending' AND delayed = 0
+		SELECT (SELECT j.tenant FROM jobs j WHERE j.state = 'pending' AND j.delayed = 0 ORDER BY j.tenant LIMIT 1)
 		UNION ALL
-		SELECT (SELECT MIN(j.tenant) FROM jobs j WHERE j.state = 'pending' AND j.delayed = 0 AND j.tenant > a.tenant)
+		SELECT (SELECT j.tenant FROM jobs j WHERE j.state = 'pending' AND j.delayed = 0 AND j.tenant > a.tenant ORDER BY j.tenant LIMIT 1)
 		FROM active a WHERE a.tenant IS NOT NULL)`
 	sqlOne = `WITH active(tenant) AS (SELECT CAST($1 AS TEXT))`
 
@@ -100,18 +100,18 @@ func (a *admittance) claim() ([]dispatch.Lease, error) {
 		if !ok {
 			break
 		}
-		r, err := a.pick(c, room)
+		r, found, err := a.pick(c, room)
 		switch {
 		case err != nil:
 			return nil, err
-		case r == nil:
+		case !found:
 			continue
 		case r.Host != "":
-			err = a.startOnHost(c, *r)
+			err = a.startOnHost(c, r)
 		default:
 			a.policy.Take(&a.state, c)
 			a.touched[c.Share] = true
-			a.chosen = append(a.chosen, *r)
+			a.chosen = append(a.chosen, r)
 			err = a.drop(c, room-1)
 		}
 		if err != nil {
@@ -127,22 +127,21 @@ func (a *admittance) claim() ([]dispatch.Lease, error) {
 
 // pick returns the job of a choice, and holds it. Where several nodes write, it may
 // have been cancelled or paused between the look at the heads and the lock on its
-// row: then it is none of ours, nil is returned, and the heads are corrected.
-func (a *admittance) pick(c admission.Choice, room int) (*row, error) {
-	k := lane{c.Share, c.Class}
+// row: then it is none of ours, and the heads are corrected.
+func (a *admittance) pick(c admission.Choice, room int) (r row, found bool, err error) {
 	if !c.Aged {
-		r, err := a.front(k, room)
-		if err != nil || r != nil && r.Seq == c.Seq {
-			return r, err
+		l, err := a.front(lane{c.Share, c.Class}, room)
+		if err != nil || len(l.rows) == 0 || l.rows[0].Seq != c.Seq {
+			return row{}, false, err
 		}
-		return nil, nil
+		return l.rows[0], true, nil
 	}
-	r, found, err := a.t.find(`state = 'pending' AND delayed = 0 AND seq = $1`, c.Seq)
-	if err != nil || found {
-		return &r, err
+	r, found, err = a.t.find(`state = 'pending' AND delayed = 0 AND seq = $1`, c.Seq)
+	if err == nil && !found {
+		a.misses++
+		err = a.drop(c, room)
 	}
-	a.misses++
-	return nil, a.drop(c, room)
+	return r, found, err
 }
 
 // drop takes a job that was chosen, or is gone, from what is ahead.

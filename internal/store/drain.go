@@ -76,7 +76,7 @@ func (t *tx) cancelWaiting(id string) ([]job.Job, error) {
 		if err != nil {
 			return nil, err
 		}
-		j, _, err := t.apply(r, r.CancelBy("system", "the tenant is deleted"), 0)
+		j, _, err := t.apply(r, r.CancelBy("system", "the tenant is deleted"))
 		if err != nil {
 			return nil, err
 		}

@@ -34,7 +34,7 @@ func (e *ending) apply(t *tx) error {
 	if !found || !e.holds(&r) {
 		return errStale(e.lease.Job.ID)
 	}
-	e.job, _, err = t.apply(r, e.change, 0)
+	e.job, _, err = t.apply(r, e.change)
 	return err
 }
 

@@ -15,7 +15,7 @@ import (
 // longest, as far as it looks ahead.
 const (
 	sqlLane = `SELECT tenant, priority, seq, ready_at, host FROM jobs
-		WHERE tenant = $1 AND state = 'pending' AND delayed = 0 AND priority = $2 ORDER BY seq LIMIT $3`
+		WHERE tenant = $1 AND state = 'pending' AND delayed = 0 AND priority >= $2 AND priority <= $2 ORDER BY priority, seq LIMIT $3`
 	sqlAges = `SELECT tenant, priority, seq, ready_at, host FROM jobs
 		WHERE tenant = $1 AND state = 'pending' AND delayed = 0 ORDER BY ready_at, seq LIMIT $2`
 	sqlDue = `SELECT tenant, priority, seq, ready_at, host FROM jobs
@@ -28,7 +28,7 @@ const (
 		WHERE state = 'pending' AND delayed = 3 AND host <> '' ORDER BY ready_at, seq LIMIT $1`
 	sqlHolders = `SELECT s.host, s.job_id, j.tenant FROM host_slots s JOIN jobs j ON j.id = s.job_id WHERE s.host = $1 ORDER BY s.taken_at, s.job_id`
 	sqlTook    = `SELECT CAST(COALESCE(SUM(finished_at - started_at), 0) AS BIGINT), COUNT(*) FROM (SELECT finished_at, started_at FROM jobs
-		WHERE tenant = $1 AND state = 'completed' ORDER BY seq DESC LIMIT 20) AS recent`
+		WHERE tenant = $1 AND state >= 'completed' AND state <= 'completed' ORDER BY state DESC, seq DESC LIMIT 20) AS recent`
 )
 
 // Explain implements service.Reader.

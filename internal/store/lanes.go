@@ -40,30 +40,33 @@ func newAhead() ahead {
 	return ahead{lanes: map[lane]*stock{}, ages: map[int][]admission.Ready{}, taken: map[int64]bool{}}
 }
 
-// front returns the first job of a lane that is not taken, nil if there is none,
-// and corrects the head. room is how many more jobs the claim has room for.
-func (a *admittance) front(k lane, room int) (*row, error) {
+// front brings the first job of a lane that is not taken to the front of its stock,
+// if there is one, and corrects the head. room is how many more jobs the claim has
+// room for.
+func (a *admittance) front(k lane, room int) (*stock, error) {
 	l := a.ahead.lanes[k]
 	if l == nil {
 		l = &stock{more: true}
 		a.ahead.lanes[k] = l
 	}
-	head := &a.state.Shares[k.share].Head[k.class]
-	for {
-		for len(l.rows) > 0 && a.ahead.taken[l.rows[0].Seq] {
-			l.rows = l.rows[1:]
-		}
-		if len(l.rows) > 0 {
-			*head = l.rows[0].Seq
-			return &l.rows[0], nil
-		}
-		if !l.more {
-			*head = 0
-			return nil, nil
-		}
+	l.skip(a.ahead.taken)
+	for len(l.rows) == 0 && l.more {
 		if err := a.read(k, l, room); err != nil {
 			return nil, err
 		}
+		l.skip(a.ahead.taken)
+	}
+	head := &a.state.Shares[k.share].Head[k.class]
+	*head = 0
+	if len(l.rows) > 0 {
+		*head = l.rows[0].Seq
+	}
+	return l, nil
+}
+
+func (l *stock) skip(taken map[int64]bool) {
+	for len(l.rows) > 0 && taken[l.rows[0].Seq] {
+		l.rows = l.rows[1:]
 	}
 }
 

@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	channel    = "hypersdk" // of NOTIFY
+	channel    = "hypersdk"                                                                               // of NOTIFY
 	sqlNotify  = `SELECT set_config('synchronous_commit', 'off', true), pg_notify('` + channel + `', $1)` // nothing that is to last
-	maxPayload = 7900 // bytes; PostgreSQL's limit is 8000
+	maxPayload = 7900                                                                                     // bytes; PostgreSQL's limit is 8000
 
 	listenPause = time.Second      // before a lost connection is made anew
 	listenPing  = 20 * time.Second // how long silence is believed

@@ -2,12 +2,15 @@ package store
 
 import (
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/secret"
+	"github.com/hypersdk/hypersdk/internal/store/pgtest"
 )
 
 // TestPlans: each question of the claim loop is answered from the index that
@@ -30,7 +33,7 @@ func TestPlans(t *testing.T) {
 		{"shares", sqlShares, []string{"jobs_age (tenant>?)", "jobs_lane (tenant=? AND priority>? AND priority<?)", "jobs_age", "jobs_slots"}},
 		{"share of one", sqlShareOf, []string{"jobs_lane (tenant=? AND priority>? AND priority<?)", "jobs_age", "jobs_slots"}},
 		{"any ready", sqlAnyReady, []string{"jobs_", "jobs_delayed"}},
-		{"lane", sqlLane, []string{"jobs_lane (tenant=? AND priority=?)"}},
+		{"lane", sqlLane, []string{"jobs_lane (tenant=? AND priority>? AND priority<?)"}},
 		{"ages", sqlAges, []string{"jobs_age (tenant=?)"}},
 		{"due", sqlDue, []string{"jobs_delayed"}},
 		{"took", sqlTook, []string{"jobs_state"}},
@@ -38,7 +41,7 @@ func TestPlans(t *testing.T) {
 		{"promote", sqlPromote, []string{"jobs_delayed"}},
 		{"ready since", sqlReadySince, []string{"INDEX jobs_"}},
 		{"overdue since", sqlOverdueSince, []string{"jobs_delayed"}},
-		{"heads", sqlHeads, []string{"jobs_age (tenant>?)", "jobs_lane (tenant=? AND priority=?)"}},
+		{"heads", sqlHeads, []string{"jobs_age (tenant>?)", "jobs_lane (tenant=? AND priority>? AND priority<?)"}},
 		{"leases", sqlLeases, []string{"jobs_leased"}},
 		{"clean", sqlClean, []string{"jobs_cleanup"}},
 		{"expired", sqlExpired, []string{"jobs_leased"}},
@@ -68,6 +71,91 @@ func TestPlans(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestPlansPostgres: on PostgreSQL no question of the claim loop, and no page of a
+// list, looks at more than a few rows, whether there are statistics or not: with a
+// tenant that has many jobs of one class, one that has few, and one that has none.
+func TestPlansPostgres(t *testing.T) {
+	t.Parallel()
+	const jobs, few = 20_000, 300
+	s, err := Open(t.Context(), Options{Dir: t.TempDir(), Postgres: PostgresOptions{URL: secret.New(pgtest.Database(t))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	_, err = s.write.ExecContext(t.Context(), `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
+		INSERT INTO jobs (id, tenant, state, priority, max_attempts, submitted_at, vm_path, vm_name, spec, ready_at)
+		SELECT 'job-' || i, CASE WHEN i > $1 - 10 THEN 'small' WHEN i * 7919 % 10 < 5 THEN 'large' ELSE 'other' END,
+			CASE WHEN i % 2 = 0 THEN 'pending' ELSE 'completed' END, 2, 3, i, '/vm', 'vm', '{}', i * 7919 % $1 FROM n`, jobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statistics := range []bool{false, true} {
+		if statistics {
+			if _, err := s.write.ExecContext(t.Context(), `ANALYZE`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		type question struct {
+			name, query string
+			args        []any
+		}
+		all := []question{
+			{"shares", sqlShares, nil},
+			{"any ready", sqlAnyReady, []any{int64(1)}},
+			{"any to clean", sqlAnyToClean, []any{int64(1)}},
+			{"promote", sqlPromote, []any{int64(1), 500}},
+			{"heads", sqlHeads, nil},
+		}
+		for _, tenant := range []string{"large", "other", "small", "none"} {
+			for class := range 4 {
+				all = append(all, question{"lane", sqlLaneAhead, []any{tenant, class, int64(0), 64}}, question{"explained lane", sqlLane, []any{tenant, class, 64}})
+			}
+			all = append(all, question{"took", sqlTook, []any{tenant}})
+			all = append(all, question{"ages", sqlAgesAhead, []any{tenant, 64}})
+		}
+		for _, q := range all {
+			if n := rowsLookedAt(t, s, q.query, q.args...); n > few {
+				t.Errorf("%s %v looks at %d rows (statistics: %v)", q.name, q.args, n, statistics)
+			}
+		}
+	}
+}
+
+// rowsLookedAt runs a query and counts the rows that its plan took up or threw away,
+// in the step that had the most.
+func rowsLookedAt(t *testing.T, s *Store, query string, args ...any) (most int) {
+	t.Helper()
+	var text []byte
+	if err := s.write.QueryRowContext(t.Context(), "EXPLAIN (ANALYZE, FORMAT JSON) "+s.w.d.sql(query), args...).Scan(&text); err != nil {
+		t.Fatal(err)
+	}
+	type step struct {
+		Rows    float64 `json:"Actual Rows"`
+		Loops   float64 `json:"Actual Loops"`
+		Removed float64 `json:"Rows Removed by Filter"`
+		Plans   []step  `json:"Plans"`
+	}
+	var plans []struct {
+		Plan step `json:"Plan"`
+	}
+	if err := json.Unmarshal(text, &plans); err != nil {
+		t.Fatal(err)
+	}
+	var walk func(step)
+	walk = func(p step) {
+		most = max(most, int((p.Rows+p.Removed)*p.Loops))
+		for _, below := range p.Plans {
+			walk(below)
+		}
+	}
+	walk(plans[0].Plan)
+	return most
 }
 
 func explain(t *testing.T, db *sql.DB, query string) string {

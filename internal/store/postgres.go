@@ -56,7 +56,7 @@ func parsePostgres(o PostgresOptions) (*pgx.ConnConfig, error) {
 		"default_transaction_isolation": "read committed", "synchronous_commit": "on",
 		// Every question has its index. The planner does not know that as long as it has
 		// seen no statistics of a young table, and keeps the plan that it made then.
-		"enable_seqscan": "off", "enable_bitmapscan": "off", "jit": "off",
+		"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off",
 	} {
 		if _, given := c.RuntimeParams[k]; !given {
 			c.RuntimeParams[k] = v

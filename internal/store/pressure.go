@@ -11,10 +11,10 @@ import (
 const (
 	// sqlHeads finds since when the job could run that each class of each tenant
 	// would start next: the cost depends on the tenants that wait, not on the jobs.
-	sqlHeads = sqlActive + ` SELECT ` + sqlHeadSince + `0 ORDER BY j.seq LIMIT 1)), 0), ` + sqlHeadSince + `1 ORDER BY j.seq LIMIT 1)), 0), ` +
-		sqlHeadSince + `2 ORDER BY j.seq LIMIT 1)), 0), ` + sqlHeadSince + `3 ORDER BY j.seq LIMIT 1)), 0)
+	sqlHeads = sqlActive + ` SELECT ` + sqlHeadSince + `j.priority >= 0 AND j.priority <= 0 ORDER BY j.priority, j.seq LIMIT 1)), 0), ` + sqlHeadSince + `j.priority >= 1 AND j.priority <= 1 ORDER BY j.priority, j.seq LIMIT 1)), 0), ` +
+		sqlHeadSince + `j.priority >= 2 AND j.priority <= 2 ORDER BY j.priority, j.seq LIMIT 1)), 0), ` + sqlHeadSince + `j.priority >= 3 AND j.priority <= 3 ORDER BY j.priority, j.seq LIMIT 1)), 0)
 		FROM active a WHERE a.tenant IS NOT NULL`
-	sqlHeadSince = `COALESCE(MIN((SELECT j.ready_at FROM jobs j WHERE j.tenant = a.tenant AND j.state = 'pending' AND j.delayed = 0 AND j.priority = `
+	sqlHeadSince = `COALESCE(MIN((SELECT j.ready_at FROM jobs j WHERE j.tenant = a.tenant AND j.state = 'pending' AND j.delayed = 0 AND `
 
 	sqlLeases = `SELECT COUNT(*), COALESCE(SUM(CASE WHEN lease_until <= $1 THEN 1 ELSE 0 END), 0) FROM jobs WHERE lease_until IS NOT NULL`
 )

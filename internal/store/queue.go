@@ -31,7 +31,7 @@ const (
 		WHERE EXISTS (SELECT 1 FROM jobs WHERE state = 'pending' AND delayed = 0) OR ` + sqlAnyDue
 	sqlAnyDue     = `EXISTS (SELECT 1 FROM jobs WHERE state = 'pending' AND delayed = 1 AND not_before <= $1)`
 	sqlAnyToClean = `SELECT 1 FROM jobs WHERE state = 'cancelling' AND lease_until IS NULL AND not_before <= $1 LIMIT 1`
-	sqlClean = `SELECT id FROM jobs WHERE state = 'cancelling' AND lease_until IS NULL AND not_before <= $1
+	sqlClean      = `SELECT id FROM jobs WHERE state = 'cancelling' AND lease_until IS NULL AND not_before <= $1
 		ORDER BY not_before LIMIT $2 /*! FOR UPDATE SKIP LOCKED */`
 	sqlExpired    = `SELECT id FROM jobs WHERE lease_until <= $1 ORDER BY lease_until LIMIT $2 /*! FOR UPDATE SKIP LOCKED */`
 	sqlLeasedBy   = `SELECT id FROM jobs WHERE lease_until IS NOT NULL AND node = $1 LIMIT $2 /*! FOR UPDATE SKIP LOCKED */`
@@ -195,7 +195,7 @@ func (s *Store) release(ctx context.Context, reason string, q question, pick fun
 				if err != nil {
 					return err
 				}
-				if _, _, err := t.apply(r, job.InterruptBy(r.Node, reason), 0); err != nil {
+				if _, _, err := t.apply(r, job.InterruptBy(r.Node, reason)); err != nil {
 					return err
 				}
 				if err := t.crashed(id); err != nil {

@@ -57,7 +57,7 @@ func (t *scopedTx) Cancel(id, reason string) (job.Job, bool, error) {
 	if err != nil {
 		return job.Job{}, false, err
 	}
-	return t.tx.apply(r, r.CancelBy(t.scope.Actor(), reason), 0)
+	return t.tx.apply(r, r.CancelBy(t.scope.Actor(), reason))
 }
 
 // Change implements service.Tx.
@@ -67,7 +67,7 @@ func (t *scopedTx) Change(id string, c job.Change) (job.Job, bool, error) {
 		return job.Job{}, false, err
 	}
 	c.Actor = t.scope.Actor()
-	return t.tx.apply(r, c, 0)
+	return t.tx.apply(r, c)
 }
 
 // job reads a job of the tenant.

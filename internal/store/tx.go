@@ -222,10 +222,9 @@ func (t *tx) findAll(ids []string) (all []row, err error) {
 	return all, nil
 }
 
-// apply moves a job along the state table and appends the event of it; leased
-// sets the end of a new lease.
-func (t *tx) apply(r row, c job.Change, leaseUntil int64) (job.Job, bool, error) {
-	m := &move{row: r, change: c, lease: leaseUntil}
+// apply moves a job along the state table and appends the event of it.
+func (t *tx) apply(r row, c job.Change) (job.Job, bool, error) {
+	m := &move{row: r, change: c}
 	if err := t.applyAll([]*move{m}); err != nil {
 		return r.Job, false, err
 	}

@@ -86,6 +86,8 @@ func Run(t *testing.T, open Open) {
 		{"a delayed job waits for its time", testDelayed},
 		{"a job is claimed once", testClaimOnce},
 		{"a stale lease writes nothing", testFence},
+		{"many claims at once are many claims", testClaimAtOnce},
+		{"leases that end together", testEndings},
 		{"crashes without progress are counted", testCrashes},
 		{"a renewal carries progress and brings the cancel", testRenew},
 		{"an interruption spends no attempt", testInterrupt},
