@@ -25,6 +25,14 @@ type Step struct {
 	ExcludeDisks   []string `json:"exclude_disks,omitempty"`
 	PowerOff       bool     `json:"power_off,omitempty"`
 
+	Profile           string   `json:"profile,omitempty"` // of an export, as those that follow
+	ProfileDigest     string   `json:"profile_digest,omitempty"`
+	BandwidthLimit    string   `json:"bandwidth_limit,omitempty"` // per second: 50MB
+	BandwidthWindows  []string `json:"bandwidth_windows,omitempty"`
+	EnableCheckpoints *bool    `json:"enable_checkpoints,omitempty"`
+	VerifyChecksum    *bool    `json:"verify_checksum,omitempty"`
+	GenerateManifest  *bool    `json:"generate_manifest,omitempty"`
+
 	TargetFormat string `json:"target_format,omitempty"` // qcow2, raw, vmdk
 	Engine       string `json:"engine,omitempty"`
 	Destination  string `json:"destination,omitempty"` // s3://bucket/prefix, file:///directory

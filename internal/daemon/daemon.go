@@ -95,8 +95,8 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Daemon, err erro
 		Profiles: []string{cfg.ProfilesDir}, Bandwidth: bandwidth,
 		Service: metrics.Service(), Dispatch: d.tracing.Dispatch(metrics.Dispatch()), Committed: metrics.Committed, Wrap: metrics.Runner,
 		Scale: cfg.scale(metrics.Scaled), Retention: cfg.Retention.policy(), Retained: metrics.Retention(),
-		HostLimits: cfg.hostLimits(),
-		Policy:     admission.Policy{AgeAfter: cfg.Queue.AgeAfter, Every: cfg.Queue.AgedEvery},
+		HostLimits: cfg.hostLimits(), Sweep: true,
+		Policy: admission.Policy{AgeAfter: cfg.Queue.AgeAfter, Every: cfg.Queue.AgedEvery},
 		Webhooks: WebhooksConfig{
 			KeyFile: cfg.SecretsKeyFile, Egress: cfg.Webhooks.policy(), Keep: time.Duration(cfg.Webhooks.Keep), Hooks: metrics.Outbox(),
 		},

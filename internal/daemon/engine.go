@@ -54,6 +54,7 @@ type EngineConfig struct {
 	Bandwidth  limit.Plan  // of all jobs of this node together
 	Steps      StepsConfig // what the steps of workflows need
 	Webhooks   WebhooksConfig
+	Sweep      bool // the outputs are this node's: remove what dead runs staged
 
 	Retention service.RetentionPolicy // zero: everything is kept
 	Retained  service.RetentionHooks
@@ -80,6 +81,7 @@ type Engine struct {
 	refusals   *service.Refusals
 	autoscaler *dispatch.Autoscaler // nil: the pool is fixed
 	outbox     *outbox.Outbox       // nil: webhooks are off
+	leftovers  *leftovers           // nil: nothing is swept
 	node       *node.Member
 	url        string // of the API, for the list of nodes; set before Run
 	providers  map[string]provider.Provider
@@ -136,6 +138,9 @@ func assemble(ctx context.Context, st *store.Store, c EngineConfig) (*Engine, er
 	})
 	e.autoscaler = c.Scale.autoscaler(e.dispatcher, st)
 	e.janitor = dispatch.NewJanitor(st, e.settle, c.Log)
+	if c.Sweep {
+		e.leftovers = &leftovers{holder: st.Holder, node: id, roots: c.Roots, work: workDir(c.StateDir), log: c.Log}
+	}
 	e.Service = service.New(telemetry.Store(st), service.Deps{Validator: runner, Feed: st, Pool: e.dispatcher, Nodes: st, Files: e.profiles, Seal: sealer, Hooks: c.Service})
 	if err := e.openAudit(ctx, id, c.StateDir); err != nil {
 		return nil, err
@@ -153,7 +158,15 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer e.node.Leave(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.node.Run(ctx) })
-	g.Go(func() error { return e.dispatcher.Run(ctx) })
+	g.Go(func() error {
+		if e.leftovers != nil {
+			e.leftovers.begin(ctx)
+		}
+		return e.dispatcher.Run(ctx)
+	})
+	if e.leftovers != nil {
+		g.Go(func() error { return e.leftovers.run(ctx) })
+	}
 	g.Go(func() error { return e.janitor.Run(ctx) })
 	g.Go(func() error { return e.scheduler.Run(ctx) })
 	g.Go(func() error { return e.store.RunSequencer(ctx, e.log) })

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ type bench struct {
 	root  string // of the outputs
 	state string // directory
 	user  tenant.Principal
+	halt  func() // ends the engine; idempotent
 }
 
 func newBench(t *testing.T, o vcsim.Options, change ...func(*EngineConfig)) *bench {
@@ -44,7 +46,13 @@ func newBench(t *testing.T, o vcsim.Options, change ...func(*EngineConfig)) *ben
 			t.Error(err)
 		}
 	})
-	b := &bench{t: t, sim: sim, root: t.TempDir(), state: t.TempDir(), user: tenant.NewPrincipal(tenant.Default, "test", tenant.All()...)}
+	return start(t, sim, t.TempDir(), t.TempDir(), change...)
+}
+
+// start runs an engine on the directories of its outputs and its state.
+func start(t *testing.T, sim *vcsim.Server, root, state string, change ...func(*EngineConfig)) *bench {
+	t.Helper()
+	b := &bench{t: t, sim: sim, root: root, state: state, user: tenant.NewPrincipal(tenant.Default, "test", tenant.All()...)}
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	p, err := vsphere.New(vsphere.Config{URL: sim.URL().String(), Username: sim.Username(), Password: secret.New(sim.Password()), Thumbprint: sim.Thumbprint()}, log, vsphere.Observer{})
 	if err != nil {
@@ -62,7 +70,7 @@ func newBench(t *testing.T, o vcsim.Options, change ...func(*EngineConfig)) *ben
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx) }()
-	t.Cleanup(func() {
+	b.halt = sync.OnceFunc(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -71,6 +79,7 @@ func newBench(t *testing.T, o vcsim.Options, change ...func(*EngineConfig)) *ben
 			t.Error(err)
 		}
 	})
+	t.Cleanup(b.halt)
 	return b
 }
 

@@ -30,6 +30,9 @@ type StepsConfig struct {
 // agent is what the daemon calls itself to other servers.
 func agent() string { return "hypervisord/" + version.String() }
 
+// workDir is where steps keep what is theirs while they run.
+func workDir(stateDir string) string { return filepath.Join(stateDir, "work") }
+
 // steps makes the engine that carries out plans.
 func (c *EngineConfig) steps(export *step.Export, key *seal.Key) *workflow.Engine {
 	var run dispatch.Runner = export
@@ -39,7 +42,7 @@ func (c *EngineConfig) steps(export *step.Export, key *seal.Key) *workflow.Engin
 	tool := "hypervisord " + version.String()
 	public, _ := export.Key.Public().(ed25519.PublicKey)
 	convert := &step.Convert{Outputs: export.Outputs, Key: export.Key, Tool: tool, Log: c.Log}
-	c.Steps.Hyper2kvm.WorkDir = filepath.Join(c.StateDir, "work")
+	c.Steps.Hyper2kvm.WorkDir = workDir(c.StateDir)
 	return &workflow.Engine{
 		Log: c.Log, Finished: c.Steps.Finished,
 		Executors: map[string]workflow.Executor{

@@ -9,6 +9,7 @@ import (
 // workflowKeys are the keys that a workflow has beside its steps.
 var workflowKeys = map[string]bool{
 	"name": true, "jobs": true, "finally": true, "priority": true, "labels": true, "not_before": true, "timeout": true,
+	"bandwidth_limit": true, "bandwidth_windows": true,
 }
 
 // WorkflowKeys lists the keys of a workflow.

@@ -42,6 +42,7 @@ func (s Spec) validateWorkflow(now time.Time) error {
 	p.oneOf("priority", string(s.Priority), strings.Split(PriorityNames(), ", ")...)
 	p.times(s, now)
 	p.labels(s.Labels)
+	p.bandwidth(s)
 	for _, what := range p {
 		c.addf(codeValue, nil, "", "%s", what)
 	}
@@ -49,11 +50,15 @@ func (s Spec) validateWorkflow(now time.Time) error {
 	if len(c.problems) == 0 {
 		return nil
 	}
+	return fault.New(fault.Unprocessable, c.code, c.message(), "correct the workflow; the guide's section Workflows has the rules")
+}
+
+func (c *planChecker) message() string {
 	msg := strings.Join(c.problems, "; ")
 	if c.more > 0 {
 		msg += fmt.Sprintf("; and %d more", c.more)
 	}
-	return fault.New(fault.Unprocessable, c.code, msg, "correct the workflow; the guide's section Workflows has the rules")
+	return msg
 }
 
 // addf records a problem of a key of a step.

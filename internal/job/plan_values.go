@@ -21,21 +21,17 @@ const (
 // executor.
 func (c *planChecker) values(s *Step, now time.Time) {
 	c.keys(s)
-	var p problems
 	if s.Type == "export" {
-		if err := s.Export().Validate(now); err != nil {
-			p.addf("%s", fault.As(err).Msg)
-		}
+		c.export(s, now)
 	} else {
+		var p problems
 		p.name(s.Name)
 		p.text("output_path", s.OutputPath, 0, maxPath)
 		p.oneOf("verify", s.Verify, "", "full", "none")
 		p.oneOf("compression", s.Compression, "", "zlib", "zstd")
 		p.between("compression_level", s.CompressionLvl, 0, 22)
 		p.timeout(s.Timeout)
-	}
-	for _, what := range p {
-		c.addf(codeValue, s, "", "%s", what)
+		c.atKeys(s, p)
 	}
 	c.value(s, "target_format", func(p *problems) { p.oneOf("target_format", s.TargetFormat, "", "qcow2", "raw", "vmdk") })
 	c.value(s, "engine", func(p *problems) { p.oneOf("engine", s.Engine, "", "hyper2kvm", "virt-v2v", "builtin") })
@@ -47,6 +43,26 @@ func (c *planChecker) values(s *Step, now time.Time) {
 		c.value(s, "retry.max_attempts", func(p *problems) { p.between("retry.max_attempts", s.Retry.MaxAttempts, 0, maxAttempts) })
 		c.value(s, "retry.backoff", func(p *problems) { p.pause("retry.backoff", s.Retry.Backoff) })
 		c.value(s, "retry.max_backoff", func(p *problems) { p.pause("retry.max_backoff", s.Retry.MaxBackoff) })
+	}
+}
+
+// export judges what a step has in common with a job.
+func (c *planChecker) export(s *Step, now time.Time) {
+	spec := s.Export()
+	spec.BandwidthLimit, spec.BandwidthWindows = "", nil
+	c.atKeys(s, spec.problems(now))
+	c.value(s, "bandwidth_limit", func(p *problems) { p.bandwidth(Spec{BandwidthLimit: s.BandwidthLimit}) })
+	c.value(s, "bandwidth_windows", func(p *problems) { p.bandwidth(Spec{BandwidthWindows: s.BandwidthWindows}) })
+}
+
+// atKeys reports problems, each at the key that it begins with.
+func (c *planChecker) atKeys(s *Step, all problems) {
+	for _, what := range all {
+		key := what
+		if end := strings.IndexFunc(what, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') }); end >= 0 {
+			key = what[:end]
+		}
+		c.addf(codeValue, s, key, "%s", what)
 	}
 }
 

@@ -32,6 +32,14 @@ type Step struct {
 	ExcludeDisks   []string `json:"exclude_disks,omitempty"`
 	PowerOff       bool     `json:"power_off,omitempty"`
 
+	Profile           string    `json:"profile,omitempty"`            // export: named defaults; what is kept is the merged step
+	ProfileDigest     string    `json:"profile_digest,omitempty"`     // of the profile as it was; given: the profile must still be that
+	BandwidthLimit    Bandwidth `json:"bandwidth_limit,omitempty"`    // export: "50MB": bytes per second read from the source
+	BandwidthWindows  []string  `json:"bandwidth_windows,omitempty"`  // export: "Mon-Fri 08:00-18:00 = 50MB"
+	EnableCheckpoints *bool     `json:"enable_checkpoints,omitempty"` // export: default true
+	VerifyChecksum    *bool     `json:"verify_checksum,omitempty"`    // export: true: verify full, false: verify none
+	GenerateManifest  *bool     `json:"generate_manifest,omitempty"`  // export: a manifest of checksums
+
 	TargetFormat string `json:"target_format,omitempty"` // convert, hyper2kvm: qcow2, raw, vmdk
 	Engine       string `json:"engine,omitempty"`        // hyper2kvm: which program
 	Destination  string `json:"destination,omitempty"`   // upload: s3://bucket/prefix, file:///directory
@@ -114,16 +122,6 @@ func (s *Step) Pause(attempt int) time.Duration {
 		pause *= 2
 	}
 	return min(pause, longest)
-}
-
-// Export returns the spec of a step of the type export, as if it had been
-// submitted by itself.
-func (s *Step) Export() Spec {
-	return Spec{
-		Name: s.Name, VMPath: s.VMPath, Provider: s.Provider, Format: s.Format, OutputPath: s.OutputPath,
-		Compress: s.Compress, Compression: s.Compression, CompressionLvl: s.CompressionLvl, Verify: s.Verify,
-		Transport: s.Transport, ExcludeDisks: s.ExcludeDisks, PowerOff: s.PowerOff, Timeout: s.Timeout, MaxAttempts: s.Attempts(),
-	}.WithDefaults()
 }
 
 // Shown returns the spec as it may be shown: the URL of a webhook is a secret,

@@ -32,7 +32,8 @@ var commonKeys = []string{"id", "type", "depends_on", "when", "retry", "timeout"
 var stepTypes = map[string]stepType{
 	"export": {
 		keys: []string{"name", "vm_path", "provider", "format", "output_path", "compress", "compression", "compression_level",
-			"verify", "transport", "exclude_disks", "power_off"},
+			"verify", "transport", "exclude_disks", "power_off", "profile", "profile_digest", "bandwidth_limit", "bandwidth_windows",
+			"enable_checkpoints", "verify_checksum", "generate_manifest"},
 		needs: []string{"vm_path"}, makes: Disks,
 	},
 	"convert": {

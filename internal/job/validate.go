@@ -30,7 +30,12 @@ func (s Spec) Validate(now time.Time) error {
 	if s.IsWorkflow() {
 		return s.validateWorkflow(now)
 	}
-	var p problems
+	p := s.problems(now)
+	return p.err()
+}
+
+// problems is what Validate finds in an export.
+func (s Spec) problems(now time.Time) (p problems) {
 	p.name(s.Name)
 	p.text("vm_path", s.VMPath, 1, maxPath)
 	p.text("output_path", s.OutputPath, 0, maxPath)
@@ -51,7 +56,7 @@ func (s Spec) Validate(now time.Time) error {
 	p.times(s, now)
 	p.disks(s.ExcludeDisks)
 	p.labels(s.Labels)
-	return p.err()
+	return p
 }
 
 // ParseTimeout returns the time limit of one attempt, 0 for none.

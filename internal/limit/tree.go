@@ -11,31 +11,34 @@ import (
 // Level is where a limit stands.
 type Level int
 
-// The levels. What passes must pass all three.
+// The levels. What passes must pass all of them.
 const (
-	Job Level = iota
+	Step Level = iota // of a workflow
+	Job
 	Tenant
 	Global
 	levels
 )
 
 // String names the level.
-func (l Level) String() string { return [levels]string{"job", "tenant", "global"}[l] }
+func (l Level) String() string { return [levels]string{"step", "job", "tenant", "global"}[l] }
 
 // Levels lists all levels.
-func Levels() []Level { return []Level{Job, Tenant, Global} }
+func Levels() []Level { return []Level{Step, Job, Tenant, Global} }
 
 // Tree holds the limits of one node: a global one, one for each tenant that has
-// jobs at work, and one for each of these. Its methods may be called concurrently.
+// jobs at work, one for each of these, and one for each step that is at work in a
+// job. Its methods may be called concurrently.
 type Tree struct {
 	global bucket
 	waited [levels]atomic.Int64 // nanoseconds, of all jobs
 
 	mu      sync.Mutex
 	tenants map[string]*shared
+	jobs    map[string]*shared
 }
 
-// shared is a tenant's bucket, as long as somebody uses it.
+// shared is the bucket of a tenant or a job, as long as somebody uses it.
 type shared struct {
 	bucket
 	users int
@@ -45,7 +48,7 @@ type shared struct {
 
 // NewTree makes a tree with a global plan.
 func NewTree(global Plan) *Tree {
-	t := &Tree{tenants: map[string]*shared{}}
+	t := &Tree{tenants: map[string]*shared{}, jobs: map[string]*shared{}}
 	t.global.set(global)
 	return t
 }
@@ -62,61 +65,79 @@ func (t *Tree) Rate() Rate {
 // Waited returns how long transfers have waited for a level, all together.
 func (t *Tree) Waited(l Level) time.Duration { return time.Duration(t.waited[l].Load()) }
 
-// Join begins the use of the tree by one job of a tenant. Leave must follow.
-func (t *Tree) Join(tenant string) *Chain {
+// Join begins the use of the tree by one job of a tenant, or by one of its steps:
+// those that name the same job share its limit. Leave must follow.
+func (t *Tree) Join(tenant, job string) *Chain {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.tenants[tenant]
-	if s == nil {
-		s = &shared{turn: make(turn, 1), holds: Tenant}
-		t.tenants[tenant] = s
+	return &Chain{
+		tree: t, tenantID: tenant, jobID: job, tenant: join(t.tenants, tenant), job: join(t.jobs, job), turn: make(turn, 1),
 	}
-	s.users++
-	return &Chain{tree: t, tenant: tenant, shared: s, turn: make(turn, 1)}
 }
 
-// Chain are the limits that hold for one job. Its methods may be called
-// concurrently.
+func join(all map[string]*shared, id string) *shared {
+	s := all[id]
+	if s == nil {
+		s = &shared{turn: make(turn, 1), holds: Tenant}
+		all[id] = s
+	}
+	s.users++
+	return s
+}
+
+func leave(all map[string]*shared, id string) {
+	if s := all[id]; s.users > 1 {
+		s.users--
+	} else {
+		delete(all, id)
+	}
+}
+
+// Chain are the limits that hold for one job, or one step of it. Its methods may
+// be called concurrently.
 type Chain struct {
-	tree   *Tree
-	tenant string
-	shared *shared
-	own    bucket
-	turn   turn
-	waited [levels]atomic.Int64 // nanoseconds since Holds looked last
-	at     atomic.Int32         // level of the wait that goes on
-	left   sync.Once
+	tree            *Tree
+	tenantID, jobID string
+	tenant, job     *shared
+	step            bucket
+	turn            turn
+	waited          [levels]atomic.Int64 // nanoseconds since Holds looked last
+	at              atomic.Int32         // level of the wait that goes on
+	left            sync.Once
 }
 
 // Leave ends the use of the tree. Idempotent.
 func (c *Chain) Leave() {
 	c.left.Do(func() {
-		t := c.tree
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if c.shared.users--; c.shared.users == 0 {
-			delete(t.tenants, c.tenant)
-		}
+		c.tree.mu.Lock()
+		defer c.tree.mu.Unlock()
+		leave(c.tree.tenants, c.tenantID)
+		leave(c.tree.jobs, c.jobID)
 	})
 }
 
-// SetJob changes the limit of the job.
-func (c *Chain) SetJob(p Plan) { c.own.set(p) }
+// SetStep changes the limit of the step.
+func (c *Chain) SetStep(p Plan) { c.step.set(p) }
+
+// SetJob changes the limit of the job, for all its steps.
+func (c *Chain) SetJob(p Plan) { c.job.set(p) }
 
 // SetTenant changes the limit of the job's tenant, for all its jobs on this node.
-func (c *Chain) SetTenant(p Plan) { c.shared.set(p) }
+func (c *Chain) SetTenant(p Plan) { c.tenant.set(p) }
 
 // Wait returns when n bytes may pass, or with the cause of ctx's end. Readers of
-// one job wait one after the other, and so do the jobs of one tenant: however many
-// connections a job opens, or jobs a tenant submits, it has one share of what the
-// level above gives.
+// one step wait one after the other, and so do the steps of one job and the jobs of
+// one tenant: however many connections a step opens, steps a job has, or jobs a
+// tenant submits, it has one share of what the level above gives.
 func (c *Chain) Wait(ctx context.Context, n int) error {
 	for n > 0 {
-		_, own := c.own.look()
-		_, tenants := c.shared.look()
+		_, steps := c.step.look()
+		_, jobs := c.job.look()
+		_, tenants := c.tenant.look()
 		_, all := c.tree.global.look()
-		piece := min(n, own, tenants, all)
-		if min(own, tenants, all) != math.MaxInt {
+		most := min(steps, jobs, tenants, all)
+		piece := min(n, most)
+		if most != math.MaxInt {
 			if err := c.waitTurn(ctx, piece); err != nil {
 				return err
 			}
@@ -126,48 +147,80 @@ func (c *Chain) Wait(ctx context.Context, n int) error {
 	return context.Cause(ctx)
 }
 
-// waitTurn waits for all limits, in the turn of the job.
+// waitTurn waits for all limits, in the turn of the step.
 func (c *Chain) waitTurn(ctx context.Context, n int) error {
 	if err := c.turn.take(ctx); err != nil {
 		return err
 	}
 	defer c.turn.leave()
-	c.at.Store(int32(Job))
-	r, delay := c.own.reserve(n)
-	if err := sleep(ctx, delay); err != nil {
-		c.own.giveBack(r)
+	if _, err := c.waitOwn(ctx, Step, &c.step, n); err != nil {
 		return err
 	}
-	c.count(Job, delay)
-	return c.waitShared(ctx, n)
+	begin := time.Now()
+	c.at.Store(int32(c.above(Job)))
+	if err := c.job.turn.take(ctx); err != nil {
+		return err
+	}
+	defer c.job.turn.leave()
+	c.count(c.job.holds, time.Since(begin)) // what other steps of the job waited, it waited, too
+	delay, err := c.waitOwn(ctx, Job, &c.job.bucket, n)
+	if err != nil {
+		return err
+	}
+	above, err := c.waitShared(ctx, n)
+	if c.job.holds = above; delay > 0 {
+		c.job.holds = Job
+	}
+	return err
 }
 
-// waitShared waits for the limits of the tenant and of the node together.
-func (c *Chain) waitShared(ctx context.Context, n int) error {
+// waitOwn waits for a limit in whose turn the caller is.
+func (c *Chain) waitOwn(ctx context.Context, l Level, b *bucket, n int) (time.Duration, error) {
+	c.at.Store(int32(l))
+	r, delay := b.reserve(n)
+	if err := sleep(ctx, delay); err != nil {
+		b.giveBack(r)
+		return delay, err
+	}
+	c.count(l, delay)
+	return delay, nil
+}
+
+// above is the lowest level from l on that has a limit now.
+func (c *Chain) above(l Level) Level {
+	if r, _ := c.job.look(); l <= Job && r != 0 {
+		return Job
+	}
+	if r, _ := c.tenant.look(); r != 0 {
+		return Tenant
+	}
+	return Global
+}
+
+// waitShared waits for the limits of the tenant and of the node together, and tells
+// which one held it up last.
+func (c *Chain) waitShared(ctx context.Context, n int) (Level, error) {
 	begin := time.Now()
-	c.at.Store(int32(Tenant))
-	if r, _ := c.shared.look(); r == 0 {
-		c.at.Store(int32(Global))
+	c.at.Store(int32(c.above(Tenant)))
+	if err := c.tenant.turn.take(ctx); err != nil {
+		return Tenant, err
 	}
-	if err := c.shared.turn.take(ctx); err != nil {
-		return err
-	}
-	defer c.shared.turn.leave()
-	ofTenant, delay := c.shared.reserve(n)
+	defer c.tenant.turn.leave()
+	ofTenant, delay := c.tenant.reserve(n)
 	ofAll, longer := c.tree.global.reserve(n)
 	switch {
 	case longer > delay:
-		delay, c.shared.holds = longer, Global
+		delay, c.tenant.holds = longer, Global
 	case delay > 0:
-		c.shared.holds = Tenant
+		c.tenant.holds = Tenant
 	}
 	if err := sleep(ctx, delay); err != nil {
-		c.shared.giveBack(ofTenant)
+		c.tenant.giveBack(ofTenant)
 		c.tree.global.giveBack(ofAll)
-		return err
+		return c.tenant.holds, err
 	}
-	c.count(c.shared.holds, time.Since(begin)) // what others of the tenant waited, it waited, too
-	return nil
+	c.count(c.tenant.holds, time.Since(begin)) // what others of the tenant waited, it waited, too
+	return c.tenant.holds, nil
 }
 
 func (c *Chain) count(l Level, waited time.Duration) {

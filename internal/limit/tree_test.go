@@ -3,6 +3,7 @@ package limit
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -54,7 +55,7 @@ func TestRateHolds(t *testing.T) {
 	for _, rate := range []string{"1KB", "64KiB", "1MB", "100MB"} {
 		for _, readers := range []int{1, 4, 16} {
 			synctest.Test(t, func(t *testing.T) {
-				c := NewTree(Plan{}).Join("t")
+				c := NewTree(Plan{}).Join("t", "j")
 				defer c.Leave()
 				p := plan(t, rate)
 				c.SetJob(p)
@@ -88,9 +89,9 @@ func TestLevels(t *testing.T) {
 			tree := NewTree(plan(t, c.global))
 			var all sync.WaitGroup
 			begin := time.Now()
-			for range 2 {
+			for i := range 2 {
 				all.Go(func() {
-					chain := tree.Join("t")
+					chain := tree.Join("t", strconv.Itoa(i))
 					defer chain.Leave()
 					chain.SetJob(plan(t, c.job))
 					chain.SetTenant(plan(t, c.tenant))
@@ -103,8 +104,8 @@ func TestLevels(t *testing.T) {
 			}
 			all.Wait()
 			within5(t, time.Since(begin), 8e6, c.want)
-			if len(tree.tenants) != 0 {
-				t.Errorf("%s: tenants are kept: %v", c.name, tree.tenants)
+			if len(tree.tenants) != 0 || len(tree.jobs) != 0 {
+				t.Errorf("%s: kept: %v, %v", c.name, tree.tenants, tree.jobs)
 			}
 			if c.name == "tenant" && tree.Waited(Tenant) < time.Second {
 				t.Errorf("waited %s", tree.Waited(Tenant))
@@ -113,7 +114,7 @@ func TestLevels(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		tree := NewTree(Plan{})
-		a, b := tree.Join("a"), tree.Join("b")
+		a, b := tree.Join("a", "j"), tree.Join("b", "k")
 		defer a.Leave()
 		defer b.Leave()
 		a.SetTenant(plan(t, "1MB"))
@@ -142,7 +143,7 @@ func TestFairShare(t *testing.T) {
 			passed := make([]atomic.Int64, len(c.tenants))
 			var all sync.WaitGroup
 			for i, tenant := range c.tenants {
-				chain := tree.Join(tenant)
+				chain := tree.Join(tenant, strconv.Itoa(i))
 				defer chain.Leave()
 				chain.SetTenant(plan(t, c.tenant))
 				for range c.readers[i] {
@@ -169,7 +170,7 @@ func TestFairShare(t *testing.T) {
 func TestWindowSwitches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // it begins on Saturday, 2000-01-01 00:00 UTC
 		tree := NewTree(plan(t, "10MB", "Mon-Fri 08:00-18:00 UTC = 1MB"))
-		c := tree.Join("t")
+		c := tree.Join("t", "j")
 		defer c.Leave()
 		monday := time.Date(2000, 1, 3, 0, 0, 0, 0, time.UTC)
 		time.Sleep(time.Until(monday.Add(8*time.Hour - 3*time.Second)))
@@ -196,7 +197,7 @@ func TestWindowSwitches(t *testing.T) {
 // wait already for a very slow one.
 func TestChangeWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := NewTree(Plan{}).Join("t")
+		c := NewTree(Plan{}).Join("t", "j")
 		defer c.Leave()
 		c.SetJob(plan(t, "1KB"))
 		time.AfterFunc(10*time.Second, func() { c.SetJob(plan(t, "10MB")) })
@@ -224,7 +225,7 @@ func TestHoldsWhileWaiting(t *testing.T) {
 		var all sync.WaitGroup
 		chains := make([]*Chain, 40) // a turn every two seconds
 		for i := range chains {
-			chains[i] = tree.Join("t")
+			chains[i] = tree.Join("t", strconv.Itoa(i))
 			defer chains[i].Leave()
 			chains[i].SetTenant(plan(t, "1MB"))
 			all.Go(func() {
@@ -247,7 +248,7 @@ func TestHoldsWhileWaiting(t *testing.T) {
 // TestHugeRate: the largest rate that can be said holds nothing up.
 func TestHugeRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := NewTree(plan(t, "1024TiB")).Join("t")
+		c := NewTree(plan(t, "1024TiB")).Join("t", "j")
 		defer c.Leave()
 		if took := pass(t, c, 1<<30, 4); took > time.Millisecond {
 			t.Errorf("it took %s", took)
@@ -258,7 +259,7 @@ func TestHugeRate(t *testing.T) {
 // TestCancel: a wait ends with ctx, and what it had taken goes to others.
 func TestCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := NewTree(Plan{}).Join("t")
+		c := NewTree(Plan{}).Join("t", "j")
 		defer c.Leave()
 		c.SetJob(plan(t, "1KB"))
 		why := errors.New("cancelled")

@@ -86,12 +86,30 @@ func (s Set) choices(id string) string {
 	return "there are: " + strings.Join(ids, ", ")
 }
 
+// ApplyStep is Apply for a step of the type export in a workflow.
+func (r *Resolved) ApplyStep(s job.Step) (job.Step, error) {
+	if err := r.check(s.ProfileDigest); err != nil {
+		return s, err
+	}
+	s = s.Over(r.Defaults)
+	s.Profile, s.ProfileDigest = r.Profile.ID, r.Digest
+	return s, nil
+}
+
+// check refuses a stated digest that is not that of the profile.
+func (r *Resolved) check(digest string) error {
+	if digest == "" || digest == r.Digest {
+		return nil
+	}
+	return fault.Newf(fault.Conflict, "HX-PROFILE-015", "leave profile_digest out to take the profile as it is",
+		"the profile %s has changed: it is %s, not %.100s", r.Profile.ID, r.Digest, digest)
+}
+
 // Apply returns the spec over the profile's defaults, with the profile's name and
 // digest. A digest that the spec states itself must be that. Kind Conflict.
 func (r *Resolved) Apply(s job.Spec) (job.Spec, error) {
-	if s.ProfileDigest != "" && s.ProfileDigest != r.Digest {
-		return s, fault.Newf(fault.Conflict, "HX-PROFILE-015", "leave profile_digest out to take the profile as it is",
-			"the profile %s has changed: it is %s, not %.100s", r.Profile.ID, r.Digest, s.ProfileDigest)
+	if err := r.check(s.ProfileDigest); err != nil {
+		return s, err
 	}
 	s = s.Over(r.Defaults)
 	s.Profile, s.ProfileDigest = r.Profile.ID, r.Digest

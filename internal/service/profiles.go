@@ -89,6 +89,10 @@ func (s *Service) Render(ctx context.Context, p tenant.Principal, id string, spe
 	if err != nil {
 		return r, job.Spec{}, err
 	}
+	if spec.IsWorkflow() {
+		merged, err := s.renderWorkflow(set, id, spec)
+		return r, merged.Shown(), err
+	}
 	merged, err := r.Apply(spec)
 	if err != nil {
 		return r, job.Spec{}, err
@@ -99,6 +103,20 @@ func (s *Service) Render(ctx context.Context, p tenant.Principal, id string, spe
 		judged.VMPath = "any"
 	}
 	return r, merged, judged.Validate(s.deps.Now())
+}
+
+// renderWorkflow merges the profiles of all steps, one of which must be the one
+// that was asked for.
+func (s *Service) renderWorkflow(set profile.Set, id string, spec job.Spec) (job.Spec, error) {
+	if !slices.ContainsFunc(spec.Plan().Steps, func(step job.Step) bool { return step.Profile == id }) {
+		return job.Spec{}, fault.Newf(fault.Unprocessable, "HX-PROFILE-037", "name it in a step of the type export", "no step of the workflow names the profile %s", id)
+	}
+	all := &profilesNow{files: set, resolved: map[string]profile.Resolved{}}
+	merged, err := all.merge(spec)
+	if err != nil {
+		return job.Spec{}, err
+	}
+	return merged, merged.Validate(s.deps.Now())
 }
 
 // PutProfile stores a profile of the tenant, new or in place of the one with its
@@ -290,27 +308,52 @@ func (s *Service) profilesOf(ctx context.Context, scope tenant.Scope) *profilesN
 	}
 }
 
-// merge returns the spec over the profile that it names, over the defaults.
+// merge returns the spec over the profile that it names, over the defaults. In a
+// workflow it is the steps of the type export that name profiles.
 func (n *profilesNow) merge(spec job.Spec) (job.Spec, error) {
-	if spec.Profile == "" {
-		if spec.ProfileDigest != "" {
-			return spec, fault.New(fault.Unprocessable, "HX-PROFILE-035", "profile_digest is given without profile", "name the profile, or leave both out")
+	if spec.IsWorkflow() {
+		if spec.Profile != "" || spec.ProfileDigest != "" {
+			return spec, fault.New(fault.Unprocessable, "HX-PROFILE-036", "a workflow as a whole has no profile", "name it in the steps of the type export")
 		}
-		return spec.WithDefaults(), nil
+		merged, err := spec.MapExports(n.mergeStep)
+		return merged.WithDefaults(), err
 	}
-	r, ok := n.resolved[spec.Profile]
+	r, err := n.resolve(spec.Profile, spec.ProfileDigest)
+	if r == nil || err != nil {
+		return spec.WithDefaults(), err
+	}
+	merged, err := r.Apply(spec)
+	return merged.WithDefaults(), err
+}
+
+func (n *profilesNow) mergeStep(step job.Step) (job.Step, error) {
+	r, err := n.resolve(step.Profile, step.ProfileDigest)
+	if r == nil || err != nil {
+		return step, err
+	}
+	return r.ApplyStep(step)
+}
+
+// resolve looks a profile up; nil if none is named.
+func (n *profilesNow) resolve(id, digest string) (*profile.Resolved, error) {
+	if id == "" {
+		if digest != "" {
+			return nil, fault.New(fault.Unprocessable, "HX-PROFILE-035", "profile_digest is given without profile", "name the profile, or leave both out")
+		}
+		return nil, nil //nolint:nilnil // none is named
+	}
+	r, ok := n.resolved[id]
 	if !ok {
 		var err error
 		if n.files == nil {
 			if n.files, n.own, err = n.load(); err != nil {
-				return spec, err
+				return nil, err
 			}
 		}
-		if r, err = chain(n.files, n.own, spec.Profile).Resolve(spec.Profile); err != nil {
-			return spec, err
+		if r, err = chain(n.files, n.own, id).Resolve(id); err != nil {
+			return nil, err
 		}
-		n.resolved[spec.Profile] = r
+		n.resolved[id] = r
 	}
-	merged, err := r.Apply(spec)
-	return merged.WithDefaults(), err
+	return &r, nil
 }

@@ -61,12 +61,17 @@ func (r *run) limited(ctx context.Context) (stop func()) {
 	if r.x.Limits == nil {
 		return func() {}
 	}
-	chain := r.x.Limits.Join(r.t.Job.Tenant)
-	if own, err := r.t.Job.Spec.Bandwidth(); err == nil { // until the store has told
-		chain.SetJob(own)
+	id, _, ofStep := strings.Cut(r.t.Job.ID, ".") // a step's is JOB.STEP
+	chain := r.x.Limits.Join(r.t.Job.Tenant, id)
+	own, err := r.t.Job.Spec.Bandwidth()
+	switch {
+	case err != nil: // judged at the submit
+	case ofStep:
+		chain.SetStep(own)
+	default:
+		chain.SetJob(own) // until the store has told
 	}
 	ask := func() {
-		id, _, _ := strings.Cut(r.t.Job.ID, ".") // a step's is JOB.STEP
 		own, ofTenant, err := r.x.Bandwidth.Bandwidth(ctx, id)
 		if err == nil {
 			chain.SetJob(own)

@@ -47,7 +47,7 @@ func (b *board) sum() job.Progress {
 		}
 	}
 	var sum job.Progress
-	var phases []string
+	var phases, limits []string
 	for _, i := range slices.Sorted(maps.Keys(b.steps)) {
 		p := b.steps[i]
 		phases = append(phases, p.Phase)
@@ -59,7 +59,11 @@ func (b *board) sum() job.Progress {
 		sum.Rate += p.Rate
 		sum.ETA = max(sum.ETA, p.ETA)
 		sum.Disks = append(sum.Disks, p.Disks...)
+		if p.LimitedBy != "" && !slices.Contains(limits, p.LimitedBy) {
+			limits = append(limits, p.LimitedBy)
+		}
 	}
+	sum.LimitedBy = strings.Join(limits, ", ")
 	sum.Phase = strings.Join(phases, ", ")
 	if sum.BytesTotal > 0 {
 		sum.Percent = 100 * float64(sum.BytesRead) / float64(sum.BytesTotal)

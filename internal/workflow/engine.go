@@ -44,7 +44,7 @@ var errStepTimeout = fault.New(fault.Timeout, "HX-FLOW-020", "the step ran longe
 // Unprocessable; the message names the step and its place.
 func (e *Engine) Validate(ctx context.Context, s job.Spec) error {
 	if !s.IsWorkflow() {
-		return e.Executors["export"].Validate(ctx, plain(s))
+		return e.Executors["export"].Validate(ctx, s.AsStep())
 	}
 	steps := s.Plan().Steps
 	for i := range steps {
@@ -60,15 +60,6 @@ func (e *Engine) Validate(ctx context.Context, s job.Spec) error {
 	return nil
 }
 
-// plain is an export as a step.
-func plain(s job.Spec) job.Step {
-	return job.Step{
-		Type: "export", Name: s.Name, VMPath: s.VMPath, Provider: s.Provider, Format: s.Format, OutputPath: s.OutputPath,
-		Compress: s.Compress, Compression: s.Compression, CompressionLvl: s.CompressionLvl, Verify: s.Verify,
-		Transport: s.Transport, ExcludeDisks: s.ExcludeDisks, PowerOff: s.PowerOff, Timeout: s.Timeout,
-	}
-}
-
 func (e *Engine) executor(s *job.Step) (Executor, error) {
 	if x, ok := e.Executors[s.Type]; ok {
 		return x, nil
@@ -81,7 +72,7 @@ func (e *Engine) executor(s *job.Step) (Executor, error) {
 // for good, after all branches and the steps of finally have ended.
 func (e *Engine) Run(ctx context.Context, t dispatch.Task) (job.Outcome, error) {
 	if !t.Job.Spec.IsWorkflow() {
-		return e.Executors["export"].Execute(ctx, Task{Task: t, Step: plain(t.Job.Spec), Parent: t.Job})
+		return e.Executors["export"].Execute(ctx, Task{Task: t, Step: t.Job.Spec.AsStep(), Parent: t.Job})
 	}
 	r, err := e.begin(ctx, t)
 	if err != nil {
@@ -102,7 +93,7 @@ func (e *Engine) Run(ctx context.Context, t dispatch.Task) (job.Outcome, error) 
 // most finallyTime: their failure keeps nobody from cancelling a job.
 func (e *Engine) Cleanup(ctx context.Context, t dispatch.Task) error {
 	if !t.Job.Spec.IsWorkflow() {
-		return e.Executors["export"].Cleanup(ctx, Task{Task: t, Step: plain(t.Job.Spec), Parent: t.Job})
+		return e.Executors["export"].Cleanup(ctx, Task{Task: t, Step: t.Job.Spec.AsStep(), Parent: t.Job})
 	}
 	r, err := e.begin(ctx, t)
 	if err != nil {

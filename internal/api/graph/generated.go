@@ -17805,7 +17805,7 @@ func (ec *executionContext) unmarshalInputStepInput(ctx context.Context, obj any
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"id", "type", "dependsOn", "when", "input", "retry", "timeout", "name", "vmPath", "provider", "format", "outputPath", "compress", "compression", "compressionLevel", "verify", "transport", "excludeDisks", "powerOff", "targetFormat", "engine", "destination", "overwrite", "url", "message", "marker"}
+	fieldsInOrder := [...]string{"id", "type", "dependsOn", "when", "input", "retry", "timeout", "name", "vmPath", "provider", "format", "outputPath", "compress", "compression", "compressionLevel", "verify", "transport", "excludeDisks", "powerOff", "profile", "profileDigest", "bandwidthLimit", "bandwidthWindows", "enableCheckpoints", "verifyChecksum", "generateManifest", "targetFormat", "engine", "destination", "overwrite", "url", "message", "marker"}
 	it = make(map[string]any, len(asMap))
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
@@ -17946,6 +17946,55 @@ func (ec *executionContext) unmarshalInputStepInput(ctx context.Context, obj any
 				return it, err
 			}
 			it["powerOff"] = data
+		case "profile":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("profile"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it["profile"] = data
+		case "profileDigest":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("profileDigest"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it["profileDigest"] = data
+		case "bandwidthLimit":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("bandwidthLimit"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it["bandwidthLimit"] = data
+		case "bandwidthWindows":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("bandwidthWindows"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it["bandwidthWindows"] = data
+		case "enableCheckpoints":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("enableCheckpoints"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it["enableCheckpoints"] = data
+		case "verifyChecksum":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("verifyChecksum"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it["verifyChecksum"] = data
+		case "generateManifest":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("generateManifest"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it["generateManifest"] = data
 		case "targetFormat":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("targetFormat"))
 			data, err := ec.unmarshalOString2ᚖstring(ctx, v)

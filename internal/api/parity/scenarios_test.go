@@ -71,7 +71,7 @@ func quota(c service.TenantChange) func(w *world, o *objects) {
 const workflow = `
 name: both
 jobs:
-- {id: a, type: export, vm_path: /DC/vm/web-01}
+- {id: a, type: export, vm_path: /DC/vm/web-01, bandwidth_limit: 50MB, bandwidth_windows: ["Mon-Fri 08:00-18:00 = 5MB"], enable_checkpoints: false, verify_checksum: true, generate_manifest: false}
 - {id: b, type: verify, depends_on: a, input: $a.output}
 finally:
 - {id: tell, type: webhook, url: https://example.org/secret, message: done}

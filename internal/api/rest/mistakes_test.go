@@ -86,6 +86,12 @@ func mistakes() (all []mistake) {
 	workflow("reference to nobody", "jobs:\n  - {id: b, type: convert, input: $a.output, target_format: raw}\n", 422, "HX-FLOW-004")
 	workflow("malformed reference", "jobs:\n"+step+"  - {id: b, type: convert, depends_on: a, input: \"$(rm -rf /)\", target_format: raw}\n", 422, "HX-FLOW-008")
 	workflow("year 9999", "not_before: 9999-01-01T00:00:00Z\njobs:\n"+step, 422, "HX-FLOW-010")
+	export := "jobs:\n  - {id: a, type: export, vm_path: /x, "
+	workflow("no profile", export+"profile: nobody}\n", 422, "HX-PROFILE-010")
+	workflow("profile outside", export+"profile: ../../etc/passwd}\n", 422, "HX-PROFILE-010")
+	workflow("digest without profile", export+"profile_digest: sha256:00}\n", 422, "HX-PROFILE-035")
+	workflow("bandwidth of nothing", export+"bandwidth_limit: fast}\n", 422, "HX-FLOW-010")
+	workflow("window of nothing", export+"bandwidth_windows: [never]}\n", 422, "HX-FLOW-010")
 	workflow("bomb", bomb+"jobs:\n"+step, 400, "HX-JOB-002")
 	var many strings.Builder
 	for i := range 300 {

@@ -33,6 +33,7 @@ type Store interface {
 	Sequence(ctx context.Context, limit int) (int64, error)
 	LimitHosts(ctx context.Context, provider string, slots int) error
 	Bandwidth(ctx context.Context, jobID string) (own, ofTenant limit.Plan, err error)
+	Holder(ctx context.Context, jobID, step string) (h dispatch.Holder, found bool, err error)
 	Pressure(ctx context.Context) (dispatch.Pressure, error)
 	Writable(ctx context.Context, fresh time.Duration) error
 }
@@ -131,6 +132,7 @@ func Run(t *testing.T, open Open) {
 		{"deliveries are sent again", testResend},
 		{"profiles", testProfiles},
 		{"bandwidth", testBandwidth},
+		{"whose a staging area is", testHolder},
 		{"a commit wakes who waits", testFeed},
 		{"the list of nodes", testNodes},
 		{"any history agrees with the model", testModel},

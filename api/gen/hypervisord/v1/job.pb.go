@@ -85,35 +85,42 @@ func (x *RetryPolicy) GetMaxBackoff() string {
 
 // Step is one step of a workflow. Which fields a step takes depends on its type.
 type Step struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Id               string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Type             string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"` // export, convert, hyper2kvm, boot, verify, upload, webhook
-	DependsOn        []string               `protobuf:"bytes,3,rep,name=depends_on,json=dependsOn,proto3" json:"depends_on,omitempty"`
-	When             string                 `protobuf:"bytes,4,opt,name=when,proto3" json:"when,omitempty"`   // success (default), failure, always
-	Input            string                 `protobuf:"bytes,5,opt,name=input,proto3" json:"input,omitempty"` // $id.output
-	Retry            *RetryPolicy           `protobuf:"bytes,6,opt,name=retry,proto3" json:"retry,omitempty"`
-	Timeout          string                 `protobuf:"bytes,7,opt,name=timeout,proto3" json:"timeout,omitempty"` // of one attempt, as 90m
-	Name             string                 `protobuf:"bytes,8,opt,name=name,proto3" json:"name,omitempty"`       // of the output
-	VmPath           string                 `protobuf:"bytes,9,opt,name=vm_path,json=vmPath,proto3" json:"vm_path,omitempty"`
-	Provider         string                 `protobuf:"bytes,10,opt,name=provider,proto3" json:"provider,omitempty"`
-	Format           string                 `protobuf:"bytes,11,opt,name=format,proto3" json:"format,omitempty"`
-	OutputPath       string                 `protobuf:"bytes,12,opt,name=output_path,json=outputPath,proto3" json:"output_path,omitempty"`
-	Compress         *bool                  `protobuf:"varint,13,opt,name=compress,proto3,oneof" json:"compress,omitempty"`
-	Compression      string                 `protobuf:"bytes,14,opt,name=compression,proto3" json:"compression,omitempty"`
-	CompressionLevel int32                  `protobuf:"varint,15,opt,name=compression_level,json=compressionLevel,proto3" json:"compression_level,omitempty"`
-	Verify           string                 `protobuf:"bytes,16,opt,name=verify,proto3" json:"verify,omitempty"`
-	Transport        string                 `protobuf:"bytes,17,opt,name=transport,proto3" json:"transport,omitempty"`
-	ExcludeDisks     []string               `protobuf:"bytes,18,rep,name=exclude_disks,json=excludeDisks,proto3" json:"exclude_disks,omitempty"`
-	PowerOff         bool                   `protobuf:"varint,19,opt,name=power_off,json=powerOff,proto3" json:"power_off,omitempty"`
-	TargetFormat     string                 `protobuf:"bytes,20,opt,name=target_format,json=targetFormat,proto3" json:"target_format,omitempty"` // convert, hyper2kvm: qcow2, raw, vmdk
-	Engine           string                 `protobuf:"bytes,21,opt,name=engine,proto3" json:"engine,omitempty"`                                 // hyper2kvm: which program
-	Destination      string                 `protobuf:"bytes,22,opt,name=destination,proto3" json:"destination,omitempty"`                       // upload: s3://bucket/prefix, file:///directory
-	Overwrite        bool                   `protobuf:"varint,23,opt,name=overwrite,proto3" json:"overwrite,omitempty"`                          // upload to s3: replace objects
-	Url              string                 `protobuf:"bytes,24,opt,name=url,proto3" json:"url,omitempty"`                                       // webhook; only its host is shown
-	Message          string                 `protobuf:"bytes,25,opt,name=message,proto3" json:"message,omitempty"`                               // webhook
-	Marker           string                 `protobuf:"bytes,26,opt,name=marker,proto3" json:"marker,omitempty"`                                 // boot: what the guest prints when it is up
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Id                string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Type              string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"` // export, convert, hyper2kvm, boot, verify, upload, webhook
+	DependsOn         []string               `protobuf:"bytes,3,rep,name=depends_on,json=dependsOn,proto3" json:"depends_on,omitempty"`
+	When              string                 `protobuf:"bytes,4,opt,name=when,proto3" json:"when,omitempty"`   // success (default), failure, always
+	Input             string                 `protobuf:"bytes,5,opt,name=input,proto3" json:"input,omitempty"` // $id.output
+	Retry             *RetryPolicy           `protobuf:"bytes,6,opt,name=retry,proto3" json:"retry,omitempty"`
+	Timeout           string                 `protobuf:"bytes,7,opt,name=timeout,proto3" json:"timeout,omitempty"` // of one attempt, as 90m
+	Name              string                 `protobuf:"bytes,8,opt,name=name,proto3" json:"name,omitempty"`       // of the output
+	VmPath            string                 `protobuf:"bytes,9,opt,name=vm_path,json=vmPath,proto3" json:"vm_path,omitempty"`
+	Provider          string                 `protobuf:"bytes,10,opt,name=provider,proto3" json:"provider,omitempty"`
+	Format            string                 `protobuf:"bytes,11,opt,name=format,proto3" json:"format,omitempty"`
+	OutputPath        string                 `protobuf:"bytes,12,opt,name=output_path,json=outputPath,proto3" json:"output_path,omitempty"`
+	Compress          *bool                  `protobuf:"varint,13,opt,name=compress,proto3,oneof" json:"compress,omitempty"`
+	Compression       string                 `protobuf:"bytes,14,opt,name=compression,proto3" json:"compression,omitempty"`
+	CompressionLevel  int32                  `protobuf:"varint,15,opt,name=compression_level,json=compressionLevel,proto3" json:"compression_level,omitempty"`
+	Verify            string                 `protobuf:"bytes,16,opt,name=verify,proto3" json:"verify,omitempty"`
+	Transport         string                 `protobuf:"bytes,17,opt,name=transport,proto3" json:"transport,omitempty"`
+	ExcludeDisks      []string               `protobuf:"bytes,18,rep,name=exclude_disks,json=excludeDisks,proto3" json:"exclude_disks,omitempty"`
+	PowerOff          bool                   `protobuf:"varint,19,opt,name=power_off,json=powerOff,proto3" json:"power_off,omitempty"`
+	TargetFormat      string                 `protobuf:"bytes,20,opt,name=target_format,json=targetFormat,proto3" json:"target_format,omitempty"`                       // convert, hyper2kvm: qcow2, raw, vmdk
+	Engine            string                 `protobuf:"bytes,21,opt,name=engine,proto3" json:"engine,omitempty"`                                                       // hyper2kvm: which program
+	Destination       string                 `protobuf:"bytes,22,opt,name=destination,proto3" json:"destination,omitempty"`                                             // upload: s3://bucket/prefix, file:///directory
+	Overwrite         bool                   `protobuf:"varint,23,opt,name=overwrite,proto3" json:"overwrite,omitempty"`                                                // upload to s3: replace objects
+	Url               string                 `protobuf:"bytes,24,opt,name=url,proto3" json:"url,omitempty"`                                                             // webhook; only its host is shown
+	Message           string                 `protobuf:"bytes,25,opt,name=message,proto3" json:"message,omitempty"`                                                     // webhook
+	Marker            string                 `protobuf:"bytes,26,opt,name=marker,proto3" json:"marker,omitempty"`                                                       // boot: what the guest prints when it is up
+	Profile           string                 `protobuf:"bytes,27,opt,name=profile,proto3" json:"profile,omitempty"`                                                     // export: named defaults
+	ProfileDigest     string                 `protobuf:"bytes,28,opt,name=profile_digest,json=profileDigest,proto3" json:"profile_digest,omitempty"`                    // export; given: the profile must still be that
+	BandwidthLimit    string                 `protobuf:"bytes,29,opt,name=bandwidth_limit,json=bandwidthLimit,proto3" json:"bandwidth_limit,omitempty"`                 // export: per second, as 50MB
+	BandwidthWindows  []string               `protobuf:"bytes,30,rep,name=bandwidth_windows,json=bandwidthWindows,proto3" json:"bandwidth_windows,omitempty"`           // export: as Mon-Fri 08:00-18:00 = 50MB
+	EnableCheckpoints *bool                  `protobuf:"varint,31,opt,name=enable_checkpoints,json=enableCheckpoints,proto3,oneof" json:"enable_checkpoints,omitempty"` // export: default true
+	VerifyChecksum    *bool                  `protobuf:"varint,32,opt,name=verify_checksum,json=verifyChecksum,proto3,oneof" json:"verify_checksum,omitempty"`          // export: true: verify full, false: verify none
+	GenerateManifest  *bool                  `protobuf:"varint,33,opt,name=generate_manifest,json=generateManifest,proto3,oneof" json:"generate_manifest,omitempty"`    // export
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Step) Reset() {
@@ -326,6 +333,55 @@ func (x *Step) GetMarker() string {
 		return x.Marker
 	}
 	return ""
+}
+
+func (x *Step) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *Step) GetProfileDigest() string {
+	if x != nil {
+		return x.ProfileDigest
+	}
+	return ""
+}
+
+func (x *Step) GetBandwidthLimit() string {
+	if x != nil {
+		return x.BandwidthLimit
+	}
+	return ""
+}
+
+func (x *Step) GetBandwidthWindows() []string {
+	if x != nil {
+		return x.BandwidthWindows
+	}
+	return nil
+}
+
+func (x *Step) GetEnableCheckpoints() bool {
+	if x != nil && x.EnableCheckpoints != nil {
+		return *x.EnableCheckpoints
+	}
+	return false
+}
+
+func (x *Step) GetVerifyChecksum() bool {
+	if x != nil && x.VerifyChecksum != nil {
+		return *x.VerifyChecksum
+	}
+	return false
+}
+
+func (x *Step) GetGenerateManifest() bool {
+	if x != nil && x.GenerateManifest != nil {
+		return *x.GenerateManifest
+	}
+	return false
 }
 
 // JobSpec is a job as it is submitted: an export, or a workflow of steps.
@@ -1842,7 +1898,7 @@ const file_hypervisord_v1_job_proto_rawDesc = "" +
 	"\fmax_attempts\x18\x01 \x01(\x05R\vmaxAttempts\x12\x18\n" +
 	"\abackoff\x18\x02 \x01(\tR\abackoff\x12\x1f\n" +
 	"\vmax_backoff\x18\x03 \x01(\tR\n" +
-	"maxBackoff\"\xf8\x05\n" +
+	"maxBackoff\"\xe4\b\n" +
 	"\x04Step\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x1d\n" +
@@ -1872,8 +1928,18 @@ const file_hypervisord_v1_job_proto_rawDesc = "" +
 	"\toverwrite\x18\x17 \x01(\bR\toverwrite\x12\x10\n" +
 	"\x03url\x18\x18 \x01(\tR\x03url\x12\x18\n" +
 	"\amessage\x18\x19 \x01(\tR\amessage\x12\x16\n" +
-	"\x06marker\x18\x1a \x01(\tR\x06markerB\v\n" +
-	"\t_compress\"\xd2\b\n" +
+	"\x06marker\x18\x1a \x01(\tR\x06marker\x12\x18\n" +
+	"\aprofile\x18\x1b \x01(\tR\aprofile\x12%\n" +
+	"\x0eprofile_digest\x18\x1c \x01(\tR\rprofileDigest\x12'\n" +
+	"\x0fbandwidth_limit\x18\x1d \x01(\tR\x0ebandwidthLimit\x12+\n" +
+	"\x11bandwidth_windows\x18\x1e \x03(\tR\x10bandwidthWindows\x122\n" +
+	"\x12enable_checkpoints\x18\x1f \x01(\bH\x01R\x11enableCheckpoints\x88\x01\x01\x12,\n" +
+	"\x0fverify_checksum\x18  \x01(\bH\x02R\x0everifyChecksum\x88\x01\x01\x120\n" +
+	"\x11generate_manifest\x18! \x01(\bH\x03R\x10generateManifest\x88\x01\x01B\v\n" +
+	"\t_compressB\x15\n" +
+	"\x13_enable_checkpointsB\x12\n" +
+	"\x10_verify_checksumB\x14\n" +
+	"\x12_generate_manifest\"\xd2\b\n" +
 	"\aJobSpec\x12\x17\n" +
 	"\avm_path\x18\x01 \x01(\tR\x06vmPath\x12\x16\n" +
 	"\x06format\x18\x02 \x01(\tR\x06format\x12\x1f\n" +
