@@ -280,9 +280,12 @@ func (w *writer) limit() (end func()) {
 func (w *writer) begin() error {
 	w.kept.drop()
 	w.changed = 0
+	if w.superseded() {
+		w.drop()
+	}
 	err := w.exec(w.d.begin)
 	if w.d.server && isLost(err) {
-		w.drop()
+		w.lose()
 		if err = w.connect(); err == nil {
 			err = w.exec(w.d.begin)
 		}
@@ -314,7 +317,7 @@ func (w *writer) end(err error) (again bool, _ error) {
 	}
 	committing := err == nil
 	if committing {
-		err = w.exec("COMMIT")
+		err = w.commit()
 	}
 	if err == nil {
 		return false, nil
@@ -407,7 +410,7 @@ func (w *writer) abort(err error) error {
 		return w.dead
 	}
 	if w.d.server && (isLost(err) || w.ctx.Err() != nil) {
-		w.drop()
+		w.lose()
 	}
 	return fault.Wrap(err, fault.Unavailable, "HX-STORE-006", "the change could not be stored: "+fault.As(classify(err)).Msg,
 		"ask again with the same idempotency key")
