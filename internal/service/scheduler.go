@@ -16,7 +16,7 @@ import (
 // schedules, and jobs end that a queued run waits for.
 const (
 	lookEvery = 5 * time.Second
-	lookAgain = 200 * time.Millisecond // if something is still due: an error, or many schedules
+	lookAgain = 200 * time.Millisecond // if something is still due: an error of a schedule, or many of them
 	dueBatch  = 100
 )
 
@@ -57,7 +57,10 @@ func (x *Scheduler) Run(ctx context.Context) error {
 // look makes the runs that are due and returns how long to wait.
 func (x *Scheduler) look(ctx context.Context) time.Duration {
 	found, err := x.due.Due(ctx, x.s.now(), dueBatch)
-	x.report(ctx, "", err)
+	if err != nil {
+		x.report(ctx, "", err)
+		return lookEvery
+	}
 	for _, sch := range found {
 		if ctx.Err() != nil {
 			return lookEvery
@@ -67,7 +70,7 @@ func (x *Scheduler) look(ctx context.Context) time.Duration {
 	next, err := x.due.NextDue(ctx)
 	x.report(ctx, "", err)
 	switch wait := next.Sub(x.s.now()); {
-	case next.IsZero():
+	case err != nil, next.IsZero():
 		return lookEvery
 	case wait <= 0:
 		return lookAgain

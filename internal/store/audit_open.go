@@ -36,7 +36,7 @@ func OpenPostgresLog(ctx context.Context, o PostgresOptions) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newLog(ctx, openPostgres(c, 1, true))
+	return newLog(ctx, openPostgres(c, toPrimary(c), 1, true))
 }
 
 func newLog(ctx context.Context, db *sql.DB) (*Log, error) {

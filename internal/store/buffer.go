@@ -123,8 +123,12 @@ func (w *writer) flushRows() error {
 // if the commit may have reached the database.
 func (w *writer) commit() (committing bool, err error) {
 	all := slices.Concat(w.inserts(), w.appends(), w.sums(), []statement{{sql: "COMMIT"}})
-	at, err := w.pipe(all...)
-	return at == len(all)-1 || isLost(err), err
+	err = w.confirmed(func() error {
+		at, err := w.pipe(all...)
+		committing = at == len(all)-1 || isLost(err)
+		return err
+	})
+	return committing, err
 }
 
 func (a account) compare(b account) int {

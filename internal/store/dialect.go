@@ -15,6 +15,7 @@ type dialect struct {
 	patience   time.Duration // with one transaction; 0: a local file answers or fails
 	writers    int           // that work side by side; of several one only ends leases
 	server     bool          // several nodes share it, and connections to it break
+	primary    *primary      // of several servers; set for an open store
 }
 
 var (

@@ -22,8 +22,10 @@ func (s *Store) Apply(ctx context.Context, l dispatch.Lease, c job.Change) (job.
 	return e.job, err
 }
 
-// holds tells whether the lease is still the newest.
-func (e *ending) holds(r *row) bool { return r.Epoch == e.lease.Job.Epoch && r.leaseUntil.Valid }
+// holds tells whether the lease is still the newest. As to the node, see fenced.
+func (e *ending) holds(r *row) bool {
+	return r.Epoch == e.lease.Job.Epoch && r.Node == e.lease.Job.Node && r.leaseUntil.Valid
+}
 
 // apply carries out one ending.
 func (e *ending) apply(t *tx) error {

@@ -29,6 +29,7 @@ const (
 type listener struct {
 	self string // marks what this process sent
 	c    *pgx.ConnConfig
+	p    *primary
 	hub  *event.Hub
 	log  *slog.Logger
 	stop context.CancelFunc
@@ -36,7 +37,7 @@ type listener struct {
 }
 
 // listen starts the listener; close ends it.
-func listen(ctx context.Context, c *pgx.ConnConfig, hub *event.Hub, log *slog.Logger) (*listener, error) {
+func listen(ctx context.Context, c *pgx.ConnConfig, p *primary, hub *event.Hub, log *slog.Logger) (*listener, error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "HX-STORE-025", "no random number for the name of a connection", "")
@@ -45,7 +46,7 @@ func listen(ctx context.Context, c *pgx.ConnConfig, hub *event.Hub, log *slog.Lo
 		log = slog.New(slog.DiscardHandler)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	l := &listener{self: id.String(), c: c, hub: hub, log: log, stop: stop}
+	l := &listener{self: id.String(), c: c, p: p, hub: hub, log: log, stop: stop}
 	l.wg.Go(func() { l.run(ctx) })
 	return l, nil
 }
@@ -115,6 +116,9 @@ func (l *listener) next(ctx context.Context, conn *pgx.Conn) error {
 	}
 	if wait.Err() == nil || ctx.Err() != nil || conn.IsClosed() {
 		return err
+	}
+	if !l.p.holds(conn.PgConn()) {
+		return errSuperseded
 	}
 	ping, cancel := context.WithTimeout(ctx, connectTime)
 	defer cancel()

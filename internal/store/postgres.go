@@ -49,8 +49,6 @@ func parsePostgres(o PostgresOptions) (*pgx.ConnConfig, error) {
 		c.Password = o.Password.Reveal()
 	}
 	c.ConnectTimeout = connectTime
-	// After a fail-over the connections go to the new primary.
-	c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	for k, v := range map[string]string{
 		"application_name": "hypervisord", "lock_timeout": lockTime, "idle_in_transaction_session_timeout": idleTime,
 		"default_transaction_isolation": "read committed", "synchronous_commit": "on",
@@ -92,14 +90,20 @@ func onThisMachine(u *url.URL) bool {
 	return true
 }
 
-// openPostgres makes a pool of connections; readers cannot write. It does not
-// connect yet.
-func openPostgres(c *pgx.ConnConfig, size int, readers bool) *sql.DB {
-	c = c.Copy()
+// openPostgres makes a pool of connections to the primary; readers cannot write. It
+// does not connect yet.
+func openPostgres(c *pgx.ConnConfig, p *primary, size int, readers bool) *sql.DB {
+	options := []stdlib.OptionOpenDB{stdlib.OptionResetSession(p.reset)}
 	if readers {
-		c.RuntimeParams["default_transaction_read_only"] = "on"
+		c = c.Copy()
+		c.DialFunc = impatient(c.DialFunc)
+		// Not before it is known whether the server takes changes.
+		options = append(options, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+			_, err := c.Exec(ctx, "SET default_transaction_read_only = on")
+			return err
+		}))
 	}
-	db := stdlib.OpenDB(*c)
+	db := stdlib.OpenDB(*c, options...)
 	db.SetMaxOpenConns(size)
 	db.SetMaxIdleConns(size)
 	return db

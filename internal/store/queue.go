@@ -134,8 +134,8 @@ func (s *Store) Renew(ctx context.Context, l dispatch.Lease, lease time.Duration
 	var state job.State
 	err = s.w.update(ctx, func(t *tx) error {
 		found, err := t.row(`UPDATE jobs SET lease_until = $1, progress = COALESCE($2, progress)
-			WHERE id = $3 AND epoch = $4 AND lease_until IS NOT NULL RETURNING state`,
-			[]any{t.lease() + lease.Microseconds(), progress, l.Job.ID, l.Job.Epoch}, &state)
+			WHERE id = $3 AND epoch = $4 AND node = $5 AND lease_until IS NOT NULL RETURNING state`,
+			[]any{t.lease() + lease.Microseconds(), progress, l.Job.ID, l.Job.Epoch, l.Job.Node}, &state)
 		if err != nil {
 			return err
 		}
@@ -150,12 +150,14 @@ func (s *Store) Renew(ctx context.Context, l dispatch.Lease, lease time.Duration
 	return err == nil && state == job.Cancelling, err
 }
 
-// fenced runs fn in an update if the lease is still the newest.
+// fenced runs fn in an update if the lease is still the newest. The epoch says so,
+// and the node where a fail-over has lost the claim: then another one may have been
+// given the same epoch.
 func (s *Store) fenced(ctx context.Context, l dispatch.Lease, fn func(*tx) error) error {
 	return s.w.update(ctx, func(t *tx) error {
 		var one int
-		found, err := t.row(`SELECT 1 FROM jobs WHERE id = $1 AND epoch = $2 AND lease_until IS NOT NULL /*! FOR UPDATE */`,
-			[]any{l.Job.ID, l.Job.Epoch}, &one)
+		found, err := t.row(`SELECT 1 FROM jobs WHERE id = $1 AND epoch = $2 AND node = $3 AND lease_until IS NOT NULL /*! FOR UPDATE */`,
+			[]any{l.Job.ID, l.Job.Epoch, l.Job.Node}, &one)
 		if err != nil {
 			return err
 		}

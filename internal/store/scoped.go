@@ -79,9 +79,11 @@ func (t *scopedTx) job(id string) (row, error) {
 	return r, err
 }
 
-// Replay implements service.Tx.
+// Replay implements service.Tx. The lock on the row makes the commit wait until what
+// the row tells of is as durable as an answer must be: the commit of the first call
+// may still wait for a standby.
 func (t *scopedTx) Replay(key string) (digest, answer []byte, found bool, err error) {
-	found, err = t.tx.rowAside(`SELECT digest, answer FROM idempotency WHERE tenant = $1 AND key = $2 AND at > $3`,
+	found, err = t.tx.rowAside(`SELECT digest, answer FROM idempotency WHERE tenant = $1 AND key = $2 AND at > $3 /*! FOR UPDATE */`,
 		[]any{string(t.scope.Tenant()), key, t.tx.now.Add(-keepKeys).UnixMicro()}, &digest, &answer)
 	return digest, answer, found, err
 }

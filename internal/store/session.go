@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // connect takes a connection of the pool for the writer.
@@ -62,4 +65,59 @@ func (w *writer) stmt(query string) (*sql.Stmt, error) {
 	}
 	w.stmts[query] = s
 	return s, nil
+}
+
+// lose gives up a connection that broke, or hangs.
+func (w *writer) lose() {
+	if w.d.primary != nil && w.conn != nil {
+		w.d.primary.lose()
+	}
+	w.drop()
+}
+
+// superseded tells whether the writer's server is no longer to be used.
+func (w *writer) superseded() (yes bool) {
+	if w.d.primary == nil || w.conn == nil {
+		return false
+	}
+	err := w.onConn(func(c *pgconn.PgConn) error {
+		yes = !w.d.primary.holds(c)
+		return nil
+	})
+	return yes || err != nil
+}
+
+// errUnreplicated is what a commit ends with that the server let through without
+// its synchronous standby, because somebody cancelled the wait: a fail-over would
+// lose it.
+var errUnreplicated = &pgconn.PgError{Severity: "WARNING", Code: "57014", Message: "the commit was not confirmed by the standby"}
+
+// confirmed runs what commits, and is an error if a standby has not confirmed that.
+func (w *writer) confirmed(commit func() error) error {
+	if !w.d.server || w.conn == nil {
+		return commit()
+	}
+	if err := w.onConn(func(c *pgconn.PgConn) error { delete(c.CustomData(), dataWarned); return nil }); err != nil {
+		return err
+	}
+	if err := commit(); err != nil {
+		return err
+	}
+	return w.onConn(func(c *pgconn.PgConn) error {
+		if c.CustomData()[dataWarned] != nil {
+			return errUnreplicated
+		}
+		return nil
+	})
+}
+
+// onConn calls fn with the connection below the writer's.
+func (w *writer) onConn(fn func(*pgconn.PgConn) error) error {
+	return w.conn.Raw(func(c any) error {
+		d, ok := c.(interface{ Conn() *pgx.Conn })
+		if !ok {
+			return driver.ErrBadConn
+		}
+		return fn(d.Conn().PgConn())
+	})
 }

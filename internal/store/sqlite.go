@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -60,11 +61,13 @@ func isFatal(err error) bool {
 }
 
 // classify gives an error of the database its kind. Errors that have one, and
-// those of a context, stay as they are.
+// those of a context, stay as they are; the time that a connection may take to be
+// made is nobody's context.
 func classify(err error) error {
 	_, known := errors.AsType[*fault.Error](err)
+	_, connect := errors.AsType[*pgconn.ConnectError](err)
 	switch {
-	case err == nil, known, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case err == nil, known, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !connect:
 		return err
 	case sqliteCode(err) == sqlite3.SQLITE_FULL:
 		return fault.Wrap(err, fault.Unavailable, "HX-STORE-010", "the disk of the state directory is full", "free some space there")

@@ -148,21 +148,23 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	if o.Now == nil {
 		s.clock = newSharedClock()
 	}
-	s.write, s.read = openPostgres(c, max(2, postgresDialect.writers), false), openPostgres(c, 2*readers, true)
+	d := postgresDialect
+	d.primary = toPrimary(c)
+	s.write, s.read = openPostgres(c, d.primary, max(2, d.writers), false), openPostgres(c, d.primary, 2*readers, true)
 	if err := migratePostgres(ctx, s.write); err != nil {
 		return err
 	}
 	if s.clock.set != nil {
-		now, err := ask(ctx, s.read, postgresDialect.clock)
+		now, err := ask(ctx, s.read, d.clock)
 		if err != nil {
 			return err
 		}
 		s.clock.set(now)
 	}
-	if s.ears, err = listen(ctx, c, s.hub, o.Log); err != nil {
+	if s.ears, err = listen(ctx, c, d.primary, s.hub, o.Log); err != nil {
 		return err
 	}
-	s.w, err = newWriter(ctx, postgresDialect, s.write, s.clock, s.hub, s.ears.tell, o.Committed)
+	s.w, err = newWriter(ctx, d, s.write, s.clock, s.hub, s.ears.tell, o.Committed)
 	return err
 }
 

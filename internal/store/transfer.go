@@ -34,7 +34,7 @@ func MoveToPostgres(ctx context.Context, dir string, o PostgresOptions) (moved [
 		return nil, err
 	}
 	c.RuntimeParams["idle_in_transaction_session_timeout"] = "0" // the source may be slow
-	to := openPostgres(c, 2, false)
+	to := openPostgres(c, toPrimary(c), 2, false)
 	defer func() { err = errors.Join(err, from.Close(), to.Close(), lock.Close()) }()
 	if err := migratePostgres(ctx, to); err != nil {
 		return nil, err

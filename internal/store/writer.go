@@ -308,6 +308,9 @@ func (w *writer) limit() (end func()) {
 func (w *writer) begin() error {
 	w.kept.drop()
 	w.changed = 0
+	if w.superseded() {
+		w.drop()
+	}
 	first := []statement{{sql: w.d.begin}}
 	var now int64
 	if w.d.clock != "" && w.clock.set != nil {
@@ -315,7 +318,7 @@ func (w *writer) begin() error {
 	}
 	_, err := w.pipe(first...)
 	if w.d.server && isLost(err) {
-		w.drop()
+		w.lose()
 		if err = w.connect(); err == nil {
 			_, err = w.pipe(first...)
 		}
@@ -431,7 +434,7 @@ func (w *writer) abort(err error) error {
 		return w.dead
 	}
 	if w.d.server && (isLost(err) || w.ctx.Err() != nil) {
-		w.drop()
+		w.lose()
 	}
 	return fault.Wrap(err, fault.Unavailable, "HX-STORE-006", "the change could not be stored: "+fault.As(classify(err)).Msg,
 		"ask again with the same idempotency key")

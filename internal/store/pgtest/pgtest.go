@@ -33,6 +33,8 @@ type Server struct {
 	as   *syscall.Credential // nil: this user
 	args []string
 	cmd  *exec.Cmd
+	of   *Server      // the primary, for a standby
+	hung []int        // processes that are suspended
 	made atomic.Int64 // databases
 }
 
@@ -184,6 +186,10 @@ func (s *Server) Down(how syscall.Signal) error {
 	}
 	cmd := s.cmd
 	s.cmd = nil
+	for _, pid := range s.hung {
+		_ = syscall.Kill(pid, syscall.SIGCONT) // it may be gone
+	}
+	s.hung = nil
 	if err := cmd.Process.Signal(how); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
