@@ -191,7 +191,7 @@ func TestErrors(t *testing.T) {
 		{query: `mutation{submitJob(input:{vmPath:"/a",labels:{x:1}}){id}}`, code: "HX-GQL-014", kind: "invalid"},
 		{query: `mutation{submitJob(input:{vmPath:"/a",provider:"xen"}){id}}`, code: "HX-TEST-001", kind: "unprocessable"},
 		{query: `mutation{submitJob(input:{vmPth:"/a"}){id}}`, code: "HX-GQL-001", kind: "invalid"},
-		{query: `mutation{cancelJobs(ids:[]){jobId}}`, code: "HX-GQL-016", kind: "invalid"},
+		{query: `mutation{cancelJobs(ids:[]){jobId}}`, code: "HX-JOB-031", kind: "invalid"},
 		{query: `subscription{jobUpdates(id:"` + id + `"){id}}`, code: "HX-GQL-006", kind: "invalid"},
 		{query: `query A{status{version}} query B{status{version}}`, code: "HX-GQL-001", kind: "invalid"},
 	} {
