@@ -112,12 +112,12 @@ func once[T any](ctx context.Context, r *repeats, p tenant.Principal, q request,
 		err = do(o)
 	}
 	if err != nil && o.Found == nil { // what it was about may have changed since it was done
-		if again := r.recall(ctx, o); again != nil || o.Found == nil || !o.Found.Done {
-			return false, err
+		if taken := r.recall(ctx, o); fault.Is(taken, fault.Unprocessable) {
+			err = taken
 		}
 	}
-	if o.Found == nil {
-		return false, nil
+	if o.Found == nil || !o.Found.Done {
+		return false, err
 	}
 	p.Replay()
 	return true, unpack(r, o, q, v)
