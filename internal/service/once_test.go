@@ -229,7 +229,7 @@ func TestOnceReplayOfEvents(t *testing.T) {
 		call := func(store service.Store, p tenant.Principal) (int, error) {
 			return b.restarted(store, b.sealKey(1)).ReplayWebhook(b.Context(), p, h.Webhook.ID, since)
 		}
-		if _, err := call(&breaking{Store: b.store, left: 2}, b.us.Keyed("k")); !fault.Is(err, fault.Unavailable) {
+		if _, err := call(&breaking{Store: b.store, left: 1}, b.us.Keyed("k")); !fault.Is(err, fault.Unavailable) {
 			b.Fatal(err)
 		}
 		n, err := call(b.store, b.us.Keyed("k"))
