@@ -38,14 +38,14 @@ type Options struct {
 }
 
 // Client talks to one daemon. Its methods may be called concurrently. They
-// repeat a request that got no answer, or one of status 502, 503 or 504: queries
-// have no effect, cancels can be repeated, submits carry an idempotency key; what
-// would be done twice is not repeated. An error is an *Error, or that of the
-// context.
+// repeat a request that got no answer, or one of status 502, 503 or 504: what
+// changes anything carries an idempotency key, so that it is done once. An error is
+// an *Error, or that of the context.
 type Client struct {
-	base *url.URL
-	http *http.Client
-	sign func(h http.Header) // adds the key, which no printer of a Client can see
+	base  *url.URL
+	http  *http.Client
+	sign  func(h http.Header) // adds the key, which no printer of a Client can see
+	keyed *keys               // nil: each call has a key by chance
 }
 
 const (
@@ -112,8 +112,7 @@ type call struct {
 	header       http.Header
 	body         []byte
 	out          any
-	also         int  // a status besides 2xx whose body goes to out
-	once         bool // never repeated: it would be done twice
+	also         int // a status besides 2xx whose body goes to out
 }
 
 func get(path string, query url.Values, out any) call {
@@ -130,9 +129,15 @@ func post(path string, in, out any) (call, error) {
 
 // do makes the request, again if that is of use.
 func (c *Client) do(ctx context.Context, q call) error {
+	if q.method != http.MethodGet && q.header.Get(headerKey) == "" {
+		if q.header = q.header.Clone(); q.header == nil {
+			q.header = http.Header{}
+		}
+		q.header.Set(headerKey, c.keyed.next())
+	}
 	for attempt := 1; ; attempt++ {
 		wait, err := c.once(ctx, q)
-		if err == nil || !isTransient(err) || attempt == attempts || q.once {
+		if err == nil || !isTransient(err) || attempt == attempts {
 			return err
 		}
 		if err := pause(ctx, max(wait, backoff(attempt))); err != nil {

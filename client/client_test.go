@@ -250,3 +250,46 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		t.Fatal("no error")
 	}
 }
+
+// TestChangesCarryAKey: whatever changes anything has one key for all its attempts, by
+// chance or the caller's, and waits for an attempt that is still at work.
+func TestChangesCarryAKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var keys []string
+		d := daemon(func(r *http.Request) (*http.Response, error) {
+			keys = append(keys, r.Method+" "+r.Header.Get("Idempotency-Key"))
+			switch len(keys) % 3 {
+			case 1:
+				return nil, errors.New("the connection broke")
+			case 2:
+				return reply(409, "application/problem+json", `{"status":409,"code":"HX-IDEM-001"}`, "Retry-After", "1"), nil
+			default:
+				return reply(201, "application/json", `{}`), nil
+			}
+		})
+		c := d.client(t)
+		for _, c := range []*client.Client{c, c.Keyed("mine")} {
+			for _, change := range []func() error{
+				func() error { _, err := c.CreateKey(t.Context(), "", client.KeyRequest{}); return err },
+				func() error { return c.DeleteWebhook(t.Context(), "x") },
+				func() error { _, err := c.SubmitFile(t.Context(), []byte("{}"), "application/json"); return err },
+			} {
+				if err := change(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if len(keys) != 18 || keys[9] != "POST mine" || keys[12] != "DELETE mine.2" || keys[15] != "POST mine.3" {
+			t.Fatal(keys)
+		}
+		seen := map[string]int{}
+		for _, k := range keys {
+			seen[k]++
+		}
+		for k, n := range seen {
+			if n != 3 || strings.HasSuffix(k, " ") {
+				t.Errorf("%q was sent %d times", k, n)
+			}
+		}
+	})
+}

@@ -66,6 +66,8 @@ func errorOf(res *http.Response) *Error {
 	switch res.StatusCode {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		e.transient = true
+	case http.StatusConflict:
+		e.transient = e.Code == codeInFlight
 	}
 	return e
 }

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -27,7 +26,7 @@ func (c *Client) Submit(ctx context.Context, jobs ...Spec) (Submitted, error) {
 // SubmitFile submits the jobs of a text: one job, a list or {"jobs": […]}, as
 // application/json or application/yaml.
 func (c *Client) SubmitFile(ctx context.Context, text []byte, contentType string) (Submitted, error) {
-	return c.SubmitKeyed(ctx, rand.Text(), text, contentType)
+	return c.SubmitKeyed(ctx, c.keyed.next(), text, contentType)
 }
 
 // SubmitKeyed is SubmitFile under an idempotency key of the caller's (1 to 255
@@ -38,7 +37,7 @@ func (c *Client) SubmitKeyed(ctx context.Context, key string, text []byte, conte
 	var out Submitted
 	return out, c.do(ctx, call{
 		method: http.MethodPost, path: "/jobs/submit", body: text, out: &out,
-		header: http.Header{"Content-Type": {contentType}, "Idempotency-Key": {key}},
+		header: http.Header{"Content-Type": {contentType}, headerKey: {key}},
 	})
 }
 

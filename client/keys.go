@@ -45,18 +45,17 @@ func (c *Client) Keys(ctx context.Context, tenant string) ([]APIKey, error) {
 	return out.Items, c.do(ctx, get(keyPath(tenant), nil, &out))
 }
 
-// CreateKey makes an API key for a tenant (empty: the caller's own). It is not
-// repeated: if no answer comes, look at the list for a key that nobody has.
+// CreateKey makes an API key for a tenant (empty: the caller's own).
 func (c *Client) CreateKey(ctx context.Context, tenant string, r KeyRequest) (NewKey, error) {
 	var out NewKey
-	return out, c.postOnce(ctx, keyPath(tenant), r, &out)
+	return out, c.post(ctx, keyPath(tenant), r, &out)
 }
 
 // RotateKey makes the key that follows one of the caller's tenant; the old one
-// ends after the overlap (0: at once). It is not repeated, like CreateKey.
+// ends after the overlap (0: at once).
 func (c *Client) RotateKey(ctx context.Context, id string, overlap time.Duration) (NewKey, error) {
 	var out NewKey
-	return out, c.postOnce(ctx, keyPath("", id, "rotate"), struct {
+	return out, c.post(ctx, keyPath("", id, "rotate"), struct {
 		Overlap string `json:"overlap"`
 	}{overlap.String()}, &out)
 }
@@ -68,14 +67,13 @@ func (c *Client) RevokeKey(ctx context.Context, tenant, id string) (APIKey, erro
 	return out, c.do(ctx, call{method: http.MethodDelete, path: keyPath(tenant, id), out: &out})
 }
 
-// postOnce posts once, whatever happens.
-func (c *Client) postOnce(ctx context.Context, path string, in, out any) error {
+// post posts JSON.
+func (c *Client) post(ctx context.Context, path string, in, out any) error {
 	request, err := post(path, in, out)
 	if err != nil {
 		return err
 	}
-	_, err = c.once(ctx, request)
-	return err
+	return c.do(ctx, request)
 }
 
 // keyPath makes the path of a tenant's keys, or of one.

@@ -122,13 +122,13 @@ func (c *Client) SetScheduleFile(ctx context.Context, ref string, text []byte, c
 func (c *Client) sendSchedule(ctx context.Context, method, path string, text []byte, contentType string) (Schedule, error) {
 	var out Schedule
 	return out, c.do(ctx, call{
-		method: method, path: path, body: text, out: &out, once: method == http.MethodPost, header: http.Header{"Content-Type": {contentType}},
+		method: method, path: path, body: text, out: &out, header: http.Header{"Content-Type": {contentType}},
 	})
 }
 
 // DeleteSchedule deletes a schedule; jobs that it submitted go on.
 func (c *Client) DeleteSchedule(ctx context.Context, ref string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: schedulePath(ref), once: true})
+	return c.do(ctx, call{method: http.MethodDelete, path: schedulePath(ref)})
 }
 
 // PauseSchedule stops the runs of a schedule. It may be repeated.
@@ -146,7 +146,7 @@ func (c *Client) ResumeSchedule(ctx context.Context, ref string) (Schedule, erro
 // RunSchedule runs a schedule now.
 func (c *Client) RunSchedule(ctx context.Context, ref string) (ScheduleRun, error) {
 	var out ScheduleRun
-	return out, c.do(ctx, call{method: http.MethodPost, path: schedulePath(ref, "run"), out: &out, once: true})
+	return out, c.do(ctx, call{method: http.MethodPost, path: schedulePath(ref, "run"), out: &out})
 }
 
 // schedulePath makes the path of a schedule; whatever ref holds stays one segment.

@@ -73,11 +73,10 @@ func (c *Client) Tenant(ctx context.Context, id string) (Tenant, error) {
 	return out, c.do(ctx, get(tenantPath(id), nil, &out))
 }
 
-// CreateTenant makes a tenant. It is not repeated: if no answer comes, look
-// whether the tenant is there.
+// CreateTenant makes a tenant.
 func (c *Client) CreateTenant(ctx context.Context, r TenantRequest) (Tenant, error) {
 	var out Tenant
-	return out, c.postOnce(ctx, "/tenants", r, &out)
+	return out, c.post(ctx, "/tenants", r, &out)
 }
 
 // ChangeTenant changes a tenant.
@@ -104,11 +103,10 @@ func (c *Client) ResumeTenant(ctx context.Context, id string) (Tenant, error) {
 }
 
 // DeleteTenant deletes a tenant: its State tells whether it is gone or still
-// draining. It is not repeated: a tenant that is gone is an error of status 404.
+// draining.
 func (c *Client) DeleteTenant(ctx context.Context, id string) (Tenant, error) {
 	var out Tenant
-	_, err := c.once(ctx, call{method: http.MethodDelete, path: tenantPath(id), out: &out})
-	return out, err
+	return out, c.do(ctx, call{method: http.MethodDelete, path: tenantPath(id), out: &out})
 }
 
 // Usage returns what a tenant used from one month to another, as 2026-01; empty

@@ -151,8 +151,7 @@ func (c *Client) Webhook(ctx context.Context, ref string) (Webhook, error) {
 	return out, c.do(ctx, get(webhookPath(ref), nil, &out))
 }
 
-// CreateWebhook creates a webhook. It is not repeated: if no answer comes, look at
-// the list for one whose secret nobody has.
+// CreateWebhook creates a webhook.
 func (c *Client) CreateWebhook(ctx context.Context, s WebhookSpec) (NewWebhook, error) {
 	body, err := json.Marshal(s)
 	if err != nil {
@@ -166,7 +165,7 @@ func (c *Client) CreateWebhook(ctx context.Context, s WebhookSpec) (NewWebhook, 
 func (c *Client) CreateWebhookFile(ctx context.Context, text []byte, contentType string) (NewWebhook, error) {
 	var out NewWebhook
 	return out, c.do(ctx, call{
-		method: http.MethodPost, path: "/webhooks", body: text, out: &out, once: true, header: http.Header{"Content-Type": {contentType}},
+		method: http.MethodPost, path: "/webhooks", body: text, out: &out, header: http.Header{"Content-Type": {contentType}},
 	})
 }
 
@@ -189,7 +188,7 @@ func (c *Client) SetWebhookFile(ctx context.Context, ref string, text []byte, co
 
 // DeleteWebhook deletes a webhook and what waits.
 func (c *Client) DeleteWebhook(ctx context.Context, ref string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: webhookPath(ref), once: true})
+	return c.do(ctx, call{method: http.MethodDelete, path: webhookPath(ref)})
 }
 
 // EnableWebhook lets a webhook send again. It may be repeated.
@@ -205,10 +204,10 @@ func (c *Client) DisableWebhook(ctx context.Context, ref string) (Webhook, error
 }
 
 // RotateWebhook makes a new signing secret; the others sign, too, until the end of
-// the overlap (0: they end at once). It is not repeated.
+// the overlap (0: they end at once).
 func (c *Client) RotateWebhook(ctx context.Context, ref string, overlap time.Duration) (NewWebhook, error) {
 	var out NewWebhook
-	return out, c.postOnce(ctx, webhookPath(ref, "rotate"), struct {
+	return out, c.post(ctx, webhookPath(ref, "rotate"), struct {
 		Overlap string `json:"overlap"`
 	}{overlap.String()}, &out)
 }
@@ -216,7 +215,7 @@ func (c *Client) RotateWebhook(ctx context.Context, ref string, overlap time.Dur
 // TestWebhook sends a test; ask for the delivery to see what came of it.
 func (c *Client) TestWebhook(ctx context.Context, ref string) (Delivery, error) {
 	var out Delivery
-	return out, c.do(ctx, call{method: http.MethodPost, path: webhookPath(ref, "test"), out: &out, once: true})
+	return out, c.do(ctx, call{method: http.MethodPost, path: webhookPath(ref, "test"), out: &out})
 }
 
 // ReplayWebhook sends the events since a time again, with the ids that they had, and
@@ -225,7 +224,7 @@ func (c *Client) ReplayWebhook(ctx context.Context, ref string, since time.Time)
 	var out struct {
 		Deliveries int `json:"deliveries"`
 	}
-	return out.Deliveries, c.postOnce(ctx, webhookPath(ref, "replay"), struct {
+	return out.Deliveries, c.post(ctx, webhookPath(ref, "replay"), struct {
 		Since time.Time `json:"since"`
 	}{since}, &out)
 }
@@ -249,7 +248,7 @@ func (c *Client) Delivery(ctx context.Context, ref, id string) (Delivery, error)
 // ResendDelivery sends a delivery again, with the same id.
 func (c *Client) ResendDelivery(ctx context.Context, ref, id string) (Delivery, error) {
 	var out Delivery
-	return out, c.do(ctx, call{method: http.MethodPost, path: webhookPath(ref, "deliveries", url.PathEscape(id), "resend"), out: &out, once: true})
+	return out, c.do(ctx, call{method: http.MethodPost, path: webhookPath(ref, "deliveries", url.PathEscape(id), "resend"), out: &out})
 }
 
 // webhookPath makes the path of a webhook; whatever ref holds stays one segment.

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -214,7 +213,7 @@ func cancelJobs(c *ctl) *cobra.Command {
 const maxJobFile = 1 << 20 // bytes, as the daemon takes
 
 func submitJobs(c *ctl) *cobra.Command {
-	var file, key string
+	var file string
 	var wait bool
 	var spec client.Spec
 	cmd := &cobra.Command{
@@ -225,7 +224,7 @@ func submitJobs(c *ctl) *cobra.Command {
   echo '{"vm_path": "/DC/vm/web-01"}' | hyperctl jobs submit --file -`,
 		Args: cobra.NoArgs,
 		RunE: c.do(func(ctx context.Context, d *client.Client, _ []string) error {
-			s, err := c.submit(ctx, d, key, file, spec)
+			s, err := c.submit(ctx, d, file, spec)
 			if err != nil {
 				return err
 			}
@@ -251,7 +250,6 @@ func submitJobs(c *ctl) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVarP(&file, "file", "f", "", "JSON or YAML file with one job, many, or a workflow; - for standard input")
-	f.StringVar(&key, "idempotency-key", "", "submit once however often this is repeated (for 24 hours); by chance unless given")
 	f.StringVar(&spec.VMPath, "vm", "", "VM by inventory path, name, UUID or MoRef")
 	f.StringVar(&spec.Format, "format", "", "ova (default), ovf, vmdk, qcow2, raw")
 	f.StringVar(&spec.OutputPath, "output-path", "", "directory below a root of the daemon")
@@ -265,15 +263,12 @@ func submitJobs(c *ctl) *cobra.Command {
 	return cmd
 }
 
-func (c *ctl) submit(ctx context.Context, d *client.Client, key, file string, spec client.Spec) (client.Submitted, error) {
-	if key == "" {
-		key = rand.Text()
-	}
+func (c *ctl) submit(ctx context.Context, d *client.Client, file string, spec client.Spec) (client.Submitted, error) {
 	text, err := c.jobsText(file, spec)
 	if err != nil {
 		return client.Submitted{}, err
 	}
-	return d.SubmitKeyed(ctx, key, text, "application/yaml") // JSON is YAML
+	return d.SubmitFile(ctx, text, "application/yaml") // JSON is YAML
 }
 
 // jobsText is the body of a submit: the file, or the job of the flags.
@@ -304,7 +299,7 @@ func (c *ctl) readFile(file string) ([]byte, error) {
 
 // completeJobs completes job ids in the shell.
 func (c *ctl) completeJobs(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	d, err := console.Connect(c.server, c.keyFile, c.caFile)
+	d, err := c.connect()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -32,6 +32,7 @@ type ctl struct {
 	server   string
 	keyFile  string
 	caFile   string
+	key      string // idempotency key of what the command changes
 	json     bool
 }
 
@@ -61,6 +62,7 @@ HYPERVISORD_API_KEY.
 	f.StringVar(&c.server, "server", cmp.Or(os.Getenv("HYPERVISORD_SERVER"), console.DefaultServer), "URL of the daemon (default $HYPERVISORD_SERVER)")
 	f.StringVar(&c.keyFile, "api-key-file", os.Getenv("HYPERVISORD_API_KEY_FILE"), "file that holds the API key (default $HYPERVISORD_API_KEY_FILE)")
 	f.StringVar(&c.caFile, "ca", os.Getenv("HYPERVISORD_CA_FILE"), "file with the CA of the daemon's certificate, besides the system's (default $HYPERVISORD_CA_FILE)")
+	f.StringVar(&c.key, "idempotency-key", "", "change once however often this is repeated (for 24 hours); by chance unless given")
 	f.BoolVar(&c.json, "json", false, "write JSON")
 	root.AddCommand(webhooksCommand(c))
 	root.AddCommand(jobsCommand(c), schedulesCommand(c), retentionCommand(c), vmsCommand(c), statusCommand(c), nodesCommand(c), tenantsCommand(c), keysCommand(c))
@@ -84,10 +86,19 @@ HYPERVISORD_API_KEY.
 	}
 }
 
+// connect makes the client of the daemon.
+func (c *ctl) connect() (*client.Client, error) {
+	d, err := console.Connect(c.server, c.keyFile, c.caFile)
+	if err != nil {
+		return nil, err
+	}
+	return d.Keyed(c.key), nil
+}
+
 // do runs f with a client.
 func (c *ctl) do(f func(ctx context.Context, d *client.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		d, err := console.Connect(c.server, c.keyFile, c.caFile)
+		d, err := c.connect()
 		if err != nil {
 			return err
 		}

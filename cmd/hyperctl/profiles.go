@@ -166,7 +166,7 @@ func (c *ctl) showRendered(r *client.Rendered) error {
 
 // completeProfiles completes profile ids in the shell.
 func (c *ctl) completeProfiles(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	d, err := console.Connect(c.server, c.keyFile, c.caFile)
+	d, err := c.connect()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -270,7 +270,7 @@ func deleteSchedule(c *ctl) *cobra.Command {
 
 // completeSchedules completes names of schedules in the shell.
 func (c *ctl) completeSchedules(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	d, err := console.Connect(c.server, c.keyFile, c.caFile)
+	d, err := c.connect()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

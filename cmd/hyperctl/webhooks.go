@@ -266,7 +266,7 @@ func rotateWebhook(c *ctl) *cobra.Command {
 
 // completeWebhooks completes names of webhooks in the shell.
 func (c *ctl) completeWebhooks(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	d, err := console.Connect(c.server, c.keyFile, c.caFile)
+	d, err := c.connect()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -13,7 +13,10 @@ import (
 )
 
 func serveCommand() *cobra.Command {
-	var path string
+	var (
+		path string
+		show bool
+	)
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the daemon",
@@ -23,6 +26,10 @@ start from their last checkpoint.
 The configuration is a YAML file; every key can be overridden by the environment
 (HYPERVISORD_SECTION__KEY), and GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD and
 GOVC_INSECURE fill what the vsphere section leaves empty.
+
+The first start makes an API key, in the file auth.key_file. At a terminal it is shown,
+once; elsewhere only with --print-first-key, on standard output (the log is on standard
+error), and never in the journal of systemd. The log says where the file is.
 
 SIGHUP makes it read the configuration again and take over ` + strings.Join(daemon.LiveKeys(), ", ") + `.
 Of other keys that changed it says in the log that they take effect at the next
@@ -43,6 +50,9 @@ tls.key_file) is read again by itself, at SIGHUP at once.`,
 			if err != nil {
 				return err
 			}
+			if err := announce(d.FirstKey(), show, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
+				log.Warn("the first API key is not shown", "why", err.Error())
+			}
 			reload := make(chan os.Signal, 1)
 			signal.Notify(reload, syscall.SIGHUP)
 			defer signal.Stop(reload)
@@ -51,6 +61,7 @@ tls.key_file) is read again by itself, at SIGHUP at once.`,
 		},
 	}
 	c.Flags().StringVarP(&path, "config", "c", "", "configuration file (default "+daemon.DefaultConfigPath+" if it exists)")
+	c.Flags().BoolVar(&show, "print-first-key", false, "write the API key that the first start makes to standard output, once")
 	return c
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,6 +27,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/node"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere"
+	"github.com/hypersdk/hypersdk/internal/secret"
 	"github.com/hypersdk/hypersdk/internal/step/hyper2kvm"
 	"github.com/hypersdk/hypersdk/internal/telemetry"
 	"github.com/hypersdk/hypersdk/internal/tenant"
@@ -47,6 +49,7 @@ type Daemon struct {
 	stopping context.CancelFunc // tells the doors first
 	streams  *stream.Hall
 	reload   reload
+	firstKey secret.Secret // that this start made
 
 	certificate *certificate // nil: plain HTTP
 }
@@ -200,9 +203,17 @@ func (d *Daemon) authenticator() (gate.Authenticator, error) {
 	}
 	if created {
 		d.log.Info("an API key was made", "file", d.cfg.Auth.KeyFile)
+		text, err := os.ReadFile(d.cfg.Auth.KeyFile)
+		if err != nil {
+			return nil, fault.Wrap(err, fault.Invalid, "HX-AUTH-021", "the API key file "+d.cfg.Auth.KeyFile+" cannot be read", "check its permissions")
+		}
+		d.firstKey = secret.New(strings.TrimSpace(string(text)))
 	}
 	return auth.NewRing(auth.NewKey(digest, who("key:default")), d.engine.store, nil), nil
 }
+
+// FirstKey is the API key that this start made; empty if there was one.
+func (d *Daemon) FirstKey() secret.Secret { return d.firstKey }
 
 // Addr is the address that the API listens on.
 func (d *Daemon) Addr() net.Addr { return d.listener.Addr() }

@@ -30,7 +30,7 @@ func (g *Gate) Refused(_ context.Context, p tenant.Principal, operation string, 
 	if g.denied == nil || err == nil {
 		return
 	}
-	if kind := fault.KindOf(err); kind == fault.Denied || kind == fault.NotFound && changes(operation) {
+	if kind := fault.KindOf(err); kind == fault.Denied || kind == fault.NotFound && Changes(operation) {
 		g.denied(Denial{Principal: p, Operation: operation, Err: err})
 	}
 }
@@ -50,7 +50,8 @@ func (g *Gate) turnedAway(r *http.Request, o tenant.Origin, err error) {
 // reads are how the names of operations begin, or are, that change nothing.
 var reads = []string{"get_", "list_", "query_", "explain_", "render_", "job_events", "schedule_runs", "tenant_usage", "export_", "audit_"}
 
-func changes(operation string) bool {
+// Changes tells whether an operation changes anything.
+func Changes(operation string) bool {
 	for _, r := range reads {
 		if strings.HasPrefix(operation, r) {
 			return false

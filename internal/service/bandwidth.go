@@ -26,10 +26,11 @@ func (s *Service) SetBandwidth(ctx context.Context, p tenant.Principal, id strin
 		return job.Job{}, err
 	}
 	var j job.Job
-	err = s.store.Update(ctx, scope, func(tx Tx) (err error) {
+	q := request{operation: "set_job_bandwidth", of: []any{id, rate, windows}}
+	_, err = update(ctx, s, p, scope, q, &j, func(tx Tx) (err error) {
 		j, err = tx.SetBandwidth(id, rate, windows)
+		j.Spec = j.Spec.Shown()
 		return err
 	})
-	j.Spec = j.Spec.Shown()
 	return j, err
 }

@@ -83,70 +83,129 @@ func (s *Service) Bulk(ctx context.Context, p tenant.Principal, b Bulk) (BulkRes
 		return BulkResult{}, nil
 	}
 	reader := s.store.Reader(scope)
-	var r BulkResult
-	if r.Matched, err = reader.Count(ctx, q, MaxBulk+1); err != nil {
-		return BulkResult{}, err
+	if b.DryRun {
+		return matching(ctx, reader, q)
 	}
+	var done bulkDone
+	_, err = once(ctx, s.repeats, p, request{operation: "bulk_jobs", of: b, steps: true}, &done, func(o *tenant.Once) error {
+		return s.bulk(ctx, scope, reader, b, q, o, &done)
+	})
+	return done.open(), err
+}
+
+// matching counts what a bulk request is for.
+func matching(ctx context.Context, reader Reader, q Query) (r BulkResult, err error) {
+	r.Matched, err = reader.Count(ctx, q, MaxBulk+1)
 	if r.Matched > MaxBulk {
 		r.Matched, r.More = MaxBulk, true
 	}
-	if b.DryRun {
-		return r, nil
-	}
-	q.Limit = bulkBatch
-	for before, left := int64(0), r.Matched; left > 0; left -= bulkBatch {
-		q.Limit = int(min(left, bulkBatch))
-		jobs, err := reader.Jobs(ctx, q, before)
-		if err != nil {
-			return r, err
-		}
-		if len(jobs) == 0 {
-			break
-		}
-		before = jobs[len(jobs)-1].Seq
-		if err := s.bulk(ctx, scope, b, jobs, &r); err != nil {
-			return r, err
-		}
-	}
-	return r, nil
+	return r, err
 }
 
-// bulk changes some jobs in one transaction.
-func (s *Service) bulk(ctx context.Context, scope tenant.Scope, b Bulk, jobs []job.Job, r *BulkResult) error {
-	sum := *r
-	var cancelled []job.Job
-	err := s.store.Update(ctx, scope, func(tx Tx) error {
-		sum, cancelled = *r, nil
-		for i := range jobs {
-			j, changed, err := b.do(tx, jobs[i].ID)
-			switch {
-			case fault.Is(err, fault.Conflict), fault.Is(err, fault.NotFound):
-				if sum.Failed++; len(sum.Errors) < MaxBulkErrors {
-					sum.Errors = append(slices.Clip(sum.Errors), BulkError{JobID: jobs[i].ID, Error: err})
-				}
-			case err != nil:
+// bulkDone is how far a bulk request got.
+type bulkDone struct {
+	Result BulkResult // without Errors
+	Errors []notDone
+	Before int64 // the last job that was looked at
+	Left   int64 // jobs to look at
+}
+
+// notDone is a job that something did not happen to.
+type notDone struct {
+	JobID string
+	Error *job.Failure
+}
+
+func (d *bulkDone) open() BulkResult {
+	r := d.Result
+	for _, e := range d.Errors {
+		r.Errors = append(r.Errors, BulkError{JobID: e.JobID, Error: e.Error.Err("")})
+	}
+	return r
+}
+
+// bulk goes on where done ends, in transactions of some hundred jobs. The last one
+// may be empty.
+func (s *Service) bulk(ctx context.Context, scope tenant.Scope, reader Reader, b Bulk, q Query, o *tenant.Once, done *bulkDone) (err error) {
+	if o == nil || o.Steps == 0 {
+		if done.Result, err = matching(ctx, reader, q); err != nil {
+			return err
+		}
+		done.Left = done.Result.Matched
+	}
+	for first := true; first || done.Left > 0; first = false {
+		var jobs []job.Job
+		if q.Limit = int(min(done.Left, bulkBatch)); q.Limit > 0 {
+			if jobs, err = reader.Jobs(ctx, q, done.Before); err != nil {
 				return err
-			case changed:
-				sum.Changed++
-				if b.Action == BulkCancel && j.State == job.Cancelled {
-					cancelled = append(cancelled, j)
-				}
-			default:
-				sum.Unchanged++
 			}
 		}
+		if err := s.bulkBatch(ctx, scope, b, jobs, o, done); err != nil || o != nil && o.Found != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bulkBatch changes some jobs in one transaction.
+func (s *Service) bulkBatch(ctx context.Context, scope tenant.Scope, b Bulk, jobs []job.Job, o *tenant.Once, done *bulkDone) error {
+	if o == nil && len(jobs) == 0 {
+		done.Left = 0
 		return nil
+	}
+	was, before := *done, *done
+	before.Left -= int64(len(jobs))
+	if len(jobs) == 0 {
+		before.Left = 0 // there are fewer by now
+	} else {
+		before.Before = jobs[len(jobs)-1].Seq
+	}
+	if o != nil {
+		o.More = before.Left > 0
+	}
+	var cancelled []job.Job
+	err := s.store.Update(ctx, scope.Under(o), func(tx Tx) (err error) {
+		*done = before
+		cancelled, err = done.change(tx, b, jobs)
+		return err
 	})
 	if err != nil {
+		*done = was
 		return err
 	}
-	*r = sum
+	if o != nil {
+		o.Steps++
+	}
 	if h := s.deps.Hooks.Cancelled; h != nil {
 		for _, j := range cancelled {
 			h(j)
 		}
 	}
 	return nil
+}
+
+// change changes the jobs and counts. It returns those that it cancelled before
+// they began.
+func (d *bulkDone) change(tx Tx, b Bulk, jobs []job.Job) (cancelled []job.Job, _ error) {
+	for i := range jobs {
+		j, changed, err := b.do(tx, jobs[i].ID)
+		switch {
+		case fault.Is(err, fault.Conflict), fault.Is(err, fault.NotFound):
+			if d.Result.Failed++; len(d.Errors) < MaxBulkErrors {
+				d.Errors = append(slices.Clip(d.Errors), notDone{jobs[i].ID, job.FailureOf(err)})
+			}
+		case err != nil:
+			return nil, err
+		case changed:
+			d.Result.Changed++
+			if b.Action == BulkCancel && j.State == job.Cancelled {
+				cancelled = append(cancelled, j)
+			}
+		default:
+			d.Result.Unchanged++
+		}
+	}
+	return cancelled, nil
 }
 
 func (b Bulk) do(tx Tx, id string) (job.Job, bool, error) {

@@ -40,7 +40,7 @@ func (s *Service) Cancel(ctx context.Context, p tenant.Principal, id, reason str
 		return CancelResult{}, err
 	}
 	var r CancelResult
-	err = s.store.Update(ctx, scope, func(tx Tx) error {
+	replayed, err := update(ctx, s, p, scope, request{operation: "cancel_job", of: []string{id, reason}}, &r, func(tx Tx) error {
 		j, changed, err := tx.Cancel(id, reason)
 		r = CancelResult{Job: j, Outcome: outcomeOf(j.State, changed)}
 		return err
@@ -48,7 +48,7 @@ func (s *Service) Cancel(ctx context.Context, p tenant.Principal, id, reason str
 	if err != nil {
 		return CancelResult{}, err
 	}
-	if h := s.deps.Hooks.Cancelled; h != nil && r.Outcome == CancelDone {
+	if h := s.deps.Hooks.Cancelled; h != nil && r.Outcome == CancelDone && !replayed {
 		h(r.Job)
 	}
 	return r, nil

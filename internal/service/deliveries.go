@@ -76,37 +76,43 @@ func (s *Service) Delivery(ctx context.Context, p tenant.Principal, ref, deliver
 // ResendDelivery sends a delivery again, with the same id. Kinds NotFound, Conflict
 // (the webhook is disabled).
 func (s *Service) ResendDelivery(ctx context.Context, p tenant.Principal, ref, delivery string) (d webhook.Delivery, err error) {
-	err = s.sending(ctx, p, ref, func(tx Tx, w *webhook.Webhook) (err error) {
-		d, err = tx.ResendDelivery(w, delivery)
-		return err
+	q := request{operation: "resend_delivery", of: []string{ref, delivery}}
+	_, err = once(ctx, s.repeats, p, q, &d, func(o *tenant.Once) error {
+		return s.sending(ctx, p, ref, o, func(tx Tx, w *webhook.Webhook) (err error) {
+			d, err = tx.ResendDelivery(w, delivery)
+			d.Payload = ""
+			return err
+		})
 	})
-	d.Payload = ""
 	return d, err
 }
 
 // TestWebhook sends a message that stands for no event. It takes the way of all
 // deliveries, before those that wait, and is not tried again.
 func (s *Service) TestWebhook(ctx context.Context, p tenant.Principal, ref string) (d webhook.Delivery, err error) {
-	err = s.sending(ctx, p, ref, func(tx Tx, w *webhook.Webhook) (err error) {
-		now := s.now()
-		d = webhook.Delivery{ID: webhook.TestID(), Kind: string(webhook.KindTest), State: webhook.Pending, CreatedAt: now}
-		d.Payload, d.ContentType, err = w.Spec.Render(d.ID, webhook.TestMessage(*w, p.Name(), now))
-		if err != nil {
+	_, err = once(ctx, s.repeats, p, request{operation: "test_webhook", of: ref}, &d, func(o *tenant.Once) error {
+		return s.sending(ctx, p, ref, o, func(tx Tx, w *webhook.Webhook) (err error) {
+			now := s.now()
+			d = webhook.Delivery{ID: webhook.TestID(), Kind: string(webhook.KindTest), State: webhook.Pending, CreatedAt: now}
+			d.Payload, d.ContentType, err = w.Spec.Render(d.ID, webhook.TestMessage(*w, p.Name(), now))
+			if err != nil {
+				return err
+			}
+			err = tx.TestWebhook(w, d)
+			d.Payload = ""
 			return err
-		}
-		return tx.TestWebhook(w, d)
+		})
 	})
-	d.Payload = ""
 	return d, err
 }
 
 // sending lets fn make deliveries of a webhook that is enabled.
-func (s *Service) sending(ctx context.Context, p tenant.Principal, ref string, fn func(tx Tx, w *webhook.Webhook) error) error {
+func (s *Service) sending(ctx context.Context, p tenant.Principal, ref string, o *tenant.Once, fn func(tx Tx, w *webhook.Webhook) error) error {
 	scope, err := p.Scope(tenant.WebhookWrite)
 	if err != nil {
 		return err
 	}
-	return s.store.Update(ctx, scope, func(tx Tx) error {
+	return s.store.Update(ctx, scope.Under(o), func(tx Tx) error {
 		w, err := tx.Webhook(ref)
 		if err != nil {
 			return err
@@ -127,34 +133,55 @@ func (s *Service) ReplayWebhook(ctx context.Context, p tenant.Principal, ref str
 	if err != nil {
 		return 0, err
 	}
-	reader := s.store.Reader(scope)
-	for after := int64(0); ; {
-		events, err := reader.EventsSince(ctx, since, after, replayBatch)
+	var done replayed
+	q := request{operation: "replay_webhook", of: []any{ref, since.UTC()}, steps: true}
+	_, err = once(ctx, s.repeats, p, q, &done, func(o *tenant.Once) error { return s.replay(ctx, p, s.store.Reader(scope), ref, since, o, &done) })
+	return done.N, err
+}
+
+// replayed tells how far a replay got.
+type replayed struct {
+	N     int   // deliveries that were made
+	After int64 // the last event that was looked at
+	Over  bool  // there are more than maxReplay
+}
+
+func (s *Service) replay(ctx context.Context, p tenant.Principal, reader Reader, ref string, since time.Time, o *tenant.Once, done *replayed) error {
+	for last := false; !last && !done.Over; {
+		events, err := reader.EventsSince(ctx, since, done.After, replayBatch)
 		if err != nil {
-			return n, err
+			return err
 		}
-		last := len(events) < replayBatch
-		made, err := s.replayBatch(ctx, p, ref, since, events, n, last || n >= maxReplay)
-		if err != nil {
-			return n, err
+		if last = len(events) < replayBatch; o != nil {
+			o.More = !last
 		}
-		if n += made; n >= maxReplay && !last {
-			return n, fault.Newf(fault.Unprocessable, "HX-HOOK-028", "replay the rest since a later time", "more than %d events are to be sent: the first %d are", maxReplay, n)
+		err = s.replayBatch(ctx, p, ref, since, events, o, done)
+		if err != nil || o != nil && o.Found != nil {
+			return err
 		}
-		if last {
-			return n, nil
+		if o != nil {
+			o.Steps++
 		}
-		after = events[len(events)-1].Seq
 	}
+	if done.Over {
+		return fault.Newf(fault.Unprocessable, "HX-HOOK-028", "replay the rest since a later time", "more than %d events are to be sent: the first %d are", maxReplay, done.N)
+	}
+	return nil
 }
 
 // replayBatch makes deliveries of some events; the last batch tells of all.
-func (s *Service) replayBatch(ctx context.Context, p tenant.Principal, ref string, since time.Time, events []event.Event, before int, last bool) (n int, err error) {
-	err = s.sending(ctx, p, ref, func(tx Tx, w *webhook.Webhook) (err error) {
-		if n, err = tx.ReplayEvents(w, events); err != nil || !last {
+func (s *Service) replayBatch(ctx context.Context, p tenant.Principal, ref string, since time.Time, events []event.Event, o *tenant.Once, done *replayed) error {
+	before, last := *done, len(events) < replayBatch
+	return s.sending(ctx, p, ref, o, func(tx Tx, w *webhook.Webhook) error {
+		n, err := tx.ReplayEvents(w, events)
+		if err != nil {
 			return err
 		}
-		return tx.WebhookReplayed(w, fmt.Sprintf("%s: %d events since %s", w.Spec.Name, before+n, since.UTC().Format(time.RFC3339)))
+		*done = replayed{N: before.N + n, After: before.After}
+		if !last {
+			done.After, done.Over = events[len(events)-1].Seq, done.N >= maxReplay
+			return nil
+		}
+		return tx.WebhookReplayed(w, fmt.Sprintf("%s: %d events since %s", w.Spec.Name, done.N, since.UTC().Format(time.RFC3339)))
 	})
-	return n, err
 }

@@ -51,7 +51,28 @@ func (s *Service) CreateKey(ctx context.Context, p tenant.Principal, of tenant.I
 	if err != nil {
 		return NewKey{}, err
 	}
-	return made, s.store.CreateKey(ctx, scope, made.Key)
+	return s.shownKey(ctx, p, request{operation: "create_key", of: []any{scope.Tenant(), r}}, func(o *tenant.Once, shown *shownKey) error {
+		*shown = made.shown()
+		return s.store.CreateKey(ctx, scope.Under(o), made.Key)
+	})
+}
+
+// shownKey is a new key as its answer is remembered: sealed.
+type shownKey struct {
+	Key    tenant.Key
+	Secret string
+}
+
+func (k *NewKey) shown() shownKey { return shownKey{Key: k.Key, Secret: k.Secret.Reveal()} }
+
+// shownKey carries out a call that shows a new key.
+func (s *Service) shownKey(ctx context.Context, p tenant.Principal, q request, do func(o *tenant.Once, shown *shownKey) error) (NewKey, error) {
+	var shown shownKey
+	q.secret = true
+	if _, err := once(ctx, s.repeats, p, q, &shown, func(o *tenant.Once) error { return do(o, &shown) }); err != nil {
+		return NewKey{}, err
+	}
+	return NewKey{Key: shown.Key, Secret: secret.New(shown.Secret)}, nil
 }
 
 // sealKey makes the key itself.
@@ -89,15 +110,18 @@ func (s *Service) RevokeKey(ctx context.Context, p tenant.Principal, of tenant.I
 		return tenant.Key{}, err
 	}
 	var revoked tenant.Key
-	err = s.store.ChangeKey(ctx, scope, id, func(k, _ *tenant.Key) error {
-		if err := p.MayGrant(k.Permissions()); err != nil {
-			return err
-		}
-		if k.RevokedAt == nil {
-			k.RevokedAt = s.instant(0)
-		}
-		revoked = *k
-		return nil
+	q := request{operation: "revoke_key", of: []any{scope.Tenant(), id}}
+	_, err = once(ctx, s.repeats, p, q, &revoked, func(o *tenant.Once) error {
+		return s.store.ChangeKey(ctx, scope.Under(o), id, func(k, _ *tenant.Key) error {
+			if err := p.MayGrant(k.Permissions()); err != nil {
+				return err
+			}
+			if k.RevokedAt == nil {
+				k.RevokedAt = s.instant(0)
+			}
+			revoked = *k
+			return nil
+		})
 	})
 	return revoked, err
 }
@@ -114,27 +138,33 @@ func (s *Service) RotateKey(ctx context.Context, p tenant.Principal, id string, 
 	if overlap < 0 || overlap > MaxOverlap {
 		return NewKey{}, fault.New(fault.Unprocessable, "HX-KEY-005", "the overlap is not between 0 and 720h", "leave it out for 24h")
 	}
-	var made NewKey
-	err = s.store.ChangeKey(ctx, scope, id, func(k, next *tenant.Key) error {
-		now := s.deps.Now()
-		if err := p.MayGrant(k.Permissions()); err != nil {
+	q := request{operation: "rotate_key", of: []any{id, overlap}}
+	return s.shownKey(ctx, p, q, func(o *tenant.Once, shown *shownKey) error {
+		return s.store.ChangeKey(ctx, scope.Under(o), id, func(k, next *tenant.Key) error {
+			made, err := s.follow(p, k, scope.Actor(), overlap)
+			*next, *shown = made.Key, made.shown()
 			return err
-		}
-		if !k.Alive(now) {
-			return fault.New(fault.Conflict, "HX-KEY-006", "the key is revoked or has expired", "make a new key")
-		}
-		after := tenant.Key{Tenant: k.Tenant, Name: k.Name, Role: k.Role, Scopes: k.Scopes}
-		if k.ExpiresAt != nil {
-			after.ExpiresAt = s.instant(k.ExpiresAt.Sub(k.CreatedAt))
-		}
-		if end := s.instant(overlap); k.ExpiresAt == nil || end.Before(*k.ExpiresAt) {
-			k.ExpiresAt = end
-		}
-		made, err = sealKey(after, scope.Actor(), now)
-		*next = made.Key
-		return err
+		})
 	})
-	return made, err
+}
+
+// follow makes the key that follows k, and ends k after the overlap.
+func (s *Service) follow(p tenant.Principal, k *tenant.Key, actor string, overlap time.Duration) (NewKey, error) {
+	now := s.deps.Now()
+	if err := p.MayGrant(k.Permissions()); err != nil {
+		return NewKey{}, err
+	}
+	if !k.Alive(now) {
+		return NewKey{}, fault.New(fault.Conflict, "HX-KEY-006", "the key is revoked or has expired", "make a new key")
+	}
+	after := tenant.Key{Tenant: k.Tenant, Name: k.Name, Role: k.Role, Scopes: k.Scopes}
+	if k.ExpiresAt != nil {
+		after.ExpiresAt = s.instant(k.ExpiresAt.Sub(k.CreatedAt))
+	}
+	if end := s.instant(overlap); k.ExpiresAt == nil || end.Before(*k.ExpiresAt) {
+		k.ExpiresAt = end
+	}
+	return sealKey(after, actor, now)
 }
 
 // instant is the time in d as the store keeps it.

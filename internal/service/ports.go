@@ -19,9 +19,11 @@ type Store interface {
 	// did is durable; when it returns fn's error, nothing of it happened. Any
 	// other error means that the outcome is unknown (kind Unavailable): ask
 	// again with the same idempotency key. fn must not block and must not keep
-	// tx; it may run more than once, and only its last run counts.
+	// tx; it may run more than once, and only its last run counts. If the scope
+	// carries a tenant.Once that was done before, fn does not run.
 	Update(ctx context.Context, s tenant.Scope, fn func(tx Tx) error) error
 	Directory
+	Answers
 }
 
 // LogReader reads one tenant's events in the order of the log.

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -137,7 +138,8 @@ func (s *Service) PutProfile(ctx context.Context, p tenant.Principal, id string,
 	}
 	stored := StoredProfile{ID: id, Text: string(text), JSON: job.IsJSON(text, contentType), UpdatedAt: s.deps.Now().UTC().Truncate(time.Microsecond)}
 	parsed.Source, parsed.UpdatedAt = profile.SourceTenant, stored.UpdatedAt
-	return parsed, s.changeProfiles(ctx, scope, func(own []StoredProfile) (func(Tx) error, error) {
+	q := request{operation: "put_profile", of: []any{id, stored.Text, stored.JSON}}
+	return s.changeProfiles(ctx, p, scope, q, func(own []StoredProfile, answer *profile.Profile) (func(Tx) error, error) {
 		set := together(files, own)
 		old, replaced := set[id]
 		switch {
@@ -152,6 +154,7 @@ func (s *Service) PutProfile(ctx context.Context, p tenant.Principal, id string,
 				return nil, err
 			}
 		}
+		*answer = parsed
 		return func(tx Tx) error { return tx.PutProfile(stored) }, nil
 	})
 }
@@ -159,28 +162,36 @@ func (s *Service) PutProfile(ctx context.Context, p tenant.Principal, id string,
 // changeProfiles judges a change by the tenant's profiles as they are, outside of
 // the transaction because reading them all takes its time, and makes it if they
 // are still so; else it judges anew.
-func (s *Service) changeProfiles(ctx context.Context, scope tenant.Scope, judge func(own []StoredProfile) (func(Tx) error, error)) error {
-	for {
-		seen, err := s.store.Reader(scope).Profiles(ctx)
-		if err != nil {
-			return err
-		}
-		change, err := judge(seen)
-		if err != nil {
-			return err
-		}
-		stale := false
-		err = s.store.Update(ctx, scope, func(tx Tx) error {
-			own, err := tx.Profiles()
-			if stale = err == nil && !slices.Equal(own, seen); err != nil || stale {
+func (s *Service) changeProfiles(ctx context.Context, p tenant.Principal, scope tenant.Scope, q request,
+	judge func(own []StoredProfile, answer *profile.Profile) (func(Tx) error, error),
+) (answer profile.Profile, err error) {
+	errStale := errors.New("the profiles have changed")
+	_, err = once(ctx, s.repeats, p, q, &answer, func(o *tenant.Once) error {
+		for {
+			seen, err := s.store.Reader(scope).Profiles(ctx)
+			if err != nil {
 				return err
 			}
-			return change(tx)
-		})
-		if err != nil || !stale {
-			return err
+			change, err := judge(seen, &answer)
+			if err != nil {
+				return err
+			}
+			err = s.store.Update(ctx, scope.Under(o), func(tx Tx) error {
+				own, err := tx.Profiles()
+				if err == nil && !slices.Equal(own, seen) {
+					return errStale
+				}
+				if err != nil {
+					return err
+				}
+				return change(tx)
+			})
+			if !errors.Is(err, errStale) {
+				return err
+			}
 		}
-	}
+	})
+	return answer, err
 }
 
 // DeleteProfile removes a profile of the tenant and returns what it was. Jobs that
@@ -195,10 +206,9 @@ func (s *Service) DeleteProfile(ctx context.Context, p tenant.Principal, id stri
 	if err != nil {
 		return profile.Profile{}, err
 	}
-	var was profile.Profile
-	err = s.changeProfiles(ctx, scope, func(own []StoredProfile) (func(Tx) error, error) {
+	return s.changeProfiles(ctx, p, scope, request{operation: "delete_profile", of: id}, func(own []StoredProfile, was *profile.Profile) (func(Tx) error, error) {
 		set := together(files, own)
-		was = set[id]
+		*was = set[id]
 		switch was.Source {
 		case "":
 			return nil, errNoProfile(id)
@@ -210,7 +220,6 @@ func (s *Service) DeleteProfile(ctx context.Context, p tenant.Principal, id stri
 		}
 		return func(tx Tx) error { return tx.DeleteProfile(id) }, nil
 	})
-	return was, err
 }
 
 // visible returns the profiles that the principal sees.

@@ -66,6 +66,8 @@ type Retention struct {
 	now    func() time.Time
 	log    *slog.Logger
 	turn   chan struct{} // holds a token while a pass is at work
+
+	repeats *repeats
 }
 
 // NewRetention makes a Retention. now nil: time.Now.
@@ -73,7 +75,7 @@ func NewRetention(store RetentionStore, remove ArtifactRemover, p RetentionPolic
 	if now == nil {
 		now = time.Now
 	}
-	return &Retention{store: store, remove: remove, policy: p, hooks: hooks, now: now, log: log, turn: make(chan struct{}, 1)}
+	return &Retention{store: store, remove: remove, policy: p, hooks: hooks, now: now, log: log, turn: make(chan struct{}, 1), repeats: newRepeats(store, nil)}
 }
 
 // Run makes a pass each hour until ctx is done; then it returns nil.
@@ -107,13 +109,25 @@ func (x *Retention) Run(ctx context.Context) error {
 
 // Apply makes a pass now, or with dry tells what it would do. Kind Denied without
 // the permission, which is one over all tenants; Conflict while another pass is at
-// work.
+// work. Under an idempotency key the report is remembered when the pass is over: one
+// that broke off is made again, and reports what was left.
 func (x *Retention) Apply(ctx context.Context, p tenant.Principal, dry bool) (RetentionReport, error) {
 	scope, err := p.Scope(tenant.RetentionRun)
 	if err != nil {
 		return RetentionReport{}, err
 	}
-	return x.pass(ctx, scope.Actor(), dry)
+	if dry {
+		return x.pass(ctx, scope.Actor(), true)
+	}
+	var r RetentionReport
+	q := request{operation: "run_retention", steps: true}
+	_, err = once(ctx, x.repeats, p, q, &r, func(o *tenant.Once) error {
+		if r, err = x.pass(ctx, scope.Actor(), false); err != nil || o == nil {
+			return err
+		}
+		return x.store.Remember(ctx, o)
+	})
+	return r, err
 }
 
 // pass removes artifacts first: a job that has none left may be forgotten then.

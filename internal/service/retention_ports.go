@@ -15,6 +15,7 @@ type ArtifactRule struct {
 
 // RetentionStore forgets what has ended, of all tenants. Only Retention has it.
 type RetentionStore interface {
+	Answers
 	// OldArtifacts returns completed jobs with Seq > after, in order, whose artifacts
 	// are there and which the rule selects.
 	OldArtifacts(ctx context.Context, r ArtifactRule, after int64, limit int) ([]job.Job, error)

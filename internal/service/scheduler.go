@@ -135,12 +135,15 @@ func (s *Service) RunSchedule(ctx context.Context, p tenant.Principal, ref strin
 	if err != nil {
 		return schedule.Run{}, err
 	}
-	sch, err := s.store.Reader(scope).Schedule(ctx, ref)
+	m := &maker{s: s, ctx: ctx}
+	_, err = once(ctx, s.repeats, p, request{operation: "run_schedule", of: ref}, &m.run, func(o *tenant.Once) (err error) {
+		m.scope = scope.Under(o)
+		if m.sch, err = s.store.Reader(scope).Schedule(ctx, ref); err != nil {
+			return err
+		}
+		return m.make(schedule.Run{Time: s.now(), Manual: true}, nil)
+	})
 	if err != nil {
-		return schedule.Run{}, err
-	}
-	m := &maker{s: s, ctx: ctx, scope: scope, sch: sch}
-	if err := m.make(schedule.Run{Time: s.now(), Manual: true}, nil); err != nil {
 		return schedule.Run{}, err
 	}
 	return m.run, nil

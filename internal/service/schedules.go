@@ -53,8 +53,13 @@ func (s *Service) CreateSchedule(ctx context.Context, p tenant.Principal, d sche
 	if err := plan(&sch, now); err != nil {
 		return schedule.Schedule{}, err
 	}
-	err = s.store.Update(ctx, scope, func(tx Tx) error { return tx.InsertSchedule(&sch) })
-	return s.shown(sch), err
+	shown := s.shown(sch)
+	_, err = update(ctx, s, p, scope, request{operation: "create_schedule", of: d}, &shown, func(tx Tx) error {
+		err := tx.InsertSchedule(&sch)
+		shown = s.shown(sch)
+		return err
+	})
+	return shown, err
 }
 
 // SetSchedule replaces the definition of a schedule. Runs that were missed or are
@@ -68,7 +73,8 @@ func (s *Service) SetSchedule(ctx context.Context, p tenant.Principal, ref strin
 	if err := s.checkSchedule(ctx, scope, d); err != nil {
 		return schedule.Schedule{}, err
 	}
-	return s.changeSchedule(ctx, scope, ref, ScheduleChanged, func(sch *schedule.Schedule) {
+	q := request{operation: "set_schedule", of: []any{ref, d}}
+	return s.changeSchedule(ctx, p, scope, ref, q, ScheduleChanged, func(sch *schedule.Schedule) {
 		sch.Spec, sch.LastError = s.sealSchedule(scope, d), nil
 	})
 }
@@ -79,7 +85,7 @@ func (s *Service) PauseSchedule(ctx context.Context, p tenant.Principal, ref str
 	if err != nil {
 		return schedule.Schedule{}, err
 	}
-	return s.changeSchedule(ctx, scope, ref, SchedulePaused, func(sch *schedule.Schedule) { sch.Spec.Paused = true })
+	return s.changeSchedule(ctx, p, scope, ref, request{operation: "pause_schedule", of: ref}, SchedulePaused, func(sch *schedule.Schedule) { sch.Spec.Paused = true })
 }
 
 // ResumeSchedule goes on with the first run after now. It is idempotent.
@@ -88,7 +94,7 @@ func (s *Service) ResumeSchedule(ctx context.Context, p tenant.Principal, ref st
 	if err != nil {
 		return schedule.Schedule{}, err
 	}
-	return s.changeSchedule(ctx, scope, ref, ScheduleResumed, func(sch *schedule.Schedule) { sch.Spec.Paused = false })
+	return s.changeSchedule(ctx, p, scope, ref, request{operation: "resume_schedule", of: ref}, ScheduleResumed, func(sch *schedule.Schedule) { sch.Spec.Paused = false })
 }
 
 // DeleteSchedule forgets a schedule. Jobs that it submitted go on. Kind NotFound.
@@ -97,13 +103,14 @@ func (s *Service) DeleteSchedule(ctx context.Context, p tenant.Principal, ref st
 	if err != nil {
 		return err
 	}
-	return s.store.Update(ctx, scope, func(tx Tx) error {
+	_, err = update(ctx, s, p, scope, request{operation: "delete_schedule", of: ref}, &nothing{}, func(tx Tx) error {
 		sch, err := tx.Schedule(ref)
 		if err != nil {
 			return err
 		}
 		return tx.DeleteSchedule(sch.ID)
 	})
+	return err
 }
 
 // Schedule returns one schedule by id or name.
@@ -205,12 +212,15 @@ func (s *Service) prepareAll(ctx context.Context, scope tenant.Scope, specs []jo
 }
 
 // changeSchedule edits a schedule and plans its next run anew.
-func (s *Service) changeSchedule(ctx context.Context, scope tenant.Scope, ref string, why ScheduleChange, edit func(*schedule.Schedule)) (schedule.Schedule, error) {
-	var sch schedule.Schedule
-	err := s.store.Update(ctx, scope, func(tx Tx) (err error) {
-		if sch, err = tx.Schedule(ref); err != nil {
+func (s *Service) changeSchedule(ctx context.Context, p tenant.Principal, scope tenant.Scope, ref string, q request,
+	why ScheduleChange, edit func(*schedule.Schedule),
+) (shown schedule.Schedule, err error) {
+	_, err = update(ctx, s, p, scope, q, &shown, func(tx Tx) error {
+		sch, err := tx.Schedule(ref)
+		if err != nil {
 			return err
 		}
+		defer func() { shown = s.shown(sch) }()
 		paused := sch.Spec.Paused
 		edit(&sch)
 		if why != ScheduleChanged && paused == sch.Spec.Paused {
@@ -222,7 +232,7 @@ func (s *Service) changeSchedule(ctx context.Context, scope tenant.Scope, ref st
 		}
 		return tx.SaveSchedule(&sch, why)
 	})
-	return s.shown(sch), err
+	return shown, err
 }
 
 // plan sets the first run after t.

@@ -41,8 +41,9 @@ type Hooks struct {
 // Each checks the permission of the principal that it is given first (kinds
 // Unauthenticated, Denied) and sees only that principal's tenant (NotFound).
 type Service struct {
-	store Store
-	deps  Deps
+	store   Store
+	deps    Deps
+	repeats *repeats
 }
 
 // New makes a Service.
@@ -50,5 +51,5 @@ func New(store Store, deps Deps) *Service {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	return &Service{store: store, deps: deps}
+	return &Service{store: store, deps: deps, repeats: newRepeats(store, deps.Seal)}
 }

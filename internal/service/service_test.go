@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // bench is a service on a real store.
 type bench struct {
 	*testing.T
+	dir    string // of the store
 	store  *store.Store
 	valid  *validator
 	deps   service.Deps
@@ -51,7 +52,7 @@ func newBench(t *testing.T, dir string) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{
-		T: t, store: s, valid: &validator{},
+		T: t, dir: dir, store: s, valid: &validator{},
 		us:     tenant.NewPrincipal("ours", "us", tenant.All()...),
 		others: tenant.NewPrincipal("theirs", "others", tenant.All()...),
 	}

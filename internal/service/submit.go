@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -59,6 +58,7 @@ func (s *Service) Submit(ctx context.Context, p tenant.Principal, specs []job.Sp
 	fresh, err := s.prepare(ctx, scope, specs)
 	if err != nil {
 		if old, found := s.answered(ctx, scope, o.IdempotencyKey, digest); found {
+			p.Replay()
 			return s.reload(ctx, scope, old) // what it names, such as a profile, may have gone since
 		}
 		return fresh, err
@@ -72,6 +72,7 @@ func (s *Service) Submit(ctx context.Context, p tenant.Principal, specs []job.Sp
 		return result, err
 	}
 	if result.Replayed {
+		p.Replay()
 		return s.reload(ctx, scope, result)
 	}
 	s.observeSubmitted(result.Jobs)
@@ -181,8 +182,7 @@ func replay(tx Tx, key string, digest []byte) (SubmitResult, bool, error) {
 		return SubmitResult{}, false, err
 	}
 	if !bytes.Equal(oldDigest, digest) {
-		return SubmitResult{}, false, fault.New(fault.Unprocessable, "HX-JOB-012",
-			"this idempotency key was used for another request", "use a new key for a new request")
+		return SubmitResult{}, false, ErrKeyTaken()
 	}
 	var a answer
 	if err := json.Unmarshal(body, &a); err != nil {
@@ -224,11 +224,8 @@ func checkRequest(specs []job.Spec, o SubmitOptions) error {
 	case len(specs) > MaxBatch:
 		return fault.Newf(fault.Unprocessable, "HX-JOB-014", "split it",
 			"the request holds %d jobs; %d are allowed", len(specs), MaxBatch)
-	case len(o.IdempotencyKey) > 255 || strings.ContainsFunc(o.IdempotencyKey, func(r rune) bool { return r < '!' || r > '~' }):
-		return fault.New(fault.Invalid, "HX-JOB-015", "the idempotency key is not 1 to 255 visible ASCII characters",
-			"use a UUID")
 	}
-	return nil
+	return checkKey(o.IdempotencyKey)
 }
 
 // digestOf identifies the content of a request, however it was spelled.

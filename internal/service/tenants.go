@@ -73,7 +73,9 @@ func (s *Service) CreateTenant(ctx context.Context, p tenant.Principal, id tenan
 	if err := a.Validate(); err != nil {
 		return tenant.Account{}, err
 	}
-	return a, s.store.CreateTenant(ctx, scope, a)
+	q := request{operation: "create_tenant", of: []any{id, c}}
+	_, err = once(ctx, s.repeats, p, q, &a, func(o *tenant.Once) error { return s.store.CreateTenant(ctx, scope.Under(o), a) })
+	return a, err
 }
 
 // ChangeTenant changes a tenant, at once for what waits and for what comes. A
@@ -83,10 +85,17 @@ func (s *Service) ChangeTenant(ctx context.Context, p tenant.Principal, id tenan
 	if err != nil {
 		return tenant.Account{}, err
 	}
-	return s.store.ChangeTenant(ctx, scope, id, func(a *tenant.Account) error {
-		c.apply(a)
-		return a.Validate()
+	var changed tenant.Account
+	q := request{operation: "change_tenant", of: []any{id, c}}
+	_, err = once(ctx, s.repeats, p, q, &changed, func(o *tenant.Once) error {
+		_, err := s.store.ChangeTenant(ctx, scope.Under(o), id, func(a *tenant.Account) error {
+			c.apply(a)
+			changed = *a
+			return a.Validate()
+		})
+		return err
 	})
+	return changed, err
 }
 
 // DeleteTenant revokes a tenant's keys, cancels what waits, and deletes it when
@@ -100,18 +109,23 @@ func (s *Service) DeleteTenant(ctx context.Context, p tenant.Principal, id tenan
 	if id == tenant.Default {
 		return tenant.Account{}, fault.New(fault.Conflict, "HX-TENANT-007", "the tenant default holds the daemon's own key and stays", "pause it, if nothing is to run")
 	}
-	a, err := s.store.ChangeTenant(ctx, scope, id, func(a *tenant.Account) error {
-		a.State, a.Paused = tenant.Draining, true // nothing starts before it is cancelled
+	var a tenant.Account
+	begin := func(o *tenant.Once) error {
+		_, err := s.store.ChangeTenant(ctx, scope.Under(o), id, func(now *tenant.Account) error {
+			now.State, now.Paused = tenant.Draining, true // nothing starts before it is cancelled
+			a = *now
+			return nil
+		})
+		return err
+	}
+	_, err = updateThen(ctx, s, p, request{operation: "delete_tenant", of: id}, &a, begin, func() error {
+		s.drain(ctx, drainAtOnce)
+		if _, err := s.store.Tenant(ctx, scope.Of(id)); fault.Is(err, fault.NotFound) {
+			a.State = tenant.Deleted
+		}
 		return nil
 	})
-	if err != nil {
-		return a, err
-	}
-	s.drain(ctx, drainAtOnce)
-	if _, err := s.store.Tenant(ctx, scope.Of(id)); fault.Is(err, fault.NotFound) {
-		a.State = tenant.Deleted
-	}
-	return a, nil
+	return a, err
 }
 
 // drainEvery is how often Drain looks whether the jobs of a tenant have ended.

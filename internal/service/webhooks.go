@@ -67,8 +67,24 @@ func (s *Service) CreateWebhook(ctx context.Context, p tenant.Principal, d webho
 	if err := w.Seal(s.deps.Seal, private); err != nil {
 		return NewWebhook{}, err
 	}
-	err = s.store.Update(ctx, scope, func(tx Tx) error { return tx.InsertWebhook(&w) })
-	return NewWebhook{Webhook: w, Secret: key.Text()}, err
+	shown := shownWebhook{Webhook: w, Secret: key.Text().Reveal()}
+	q := request{operation: "create_webhook", of: d, secret: true}
+	_, err = update(ctx, s, p, scope, q, &shown, func(tx Tx) error {
+		err := tx.InsertWebhook(&w)
+		shown.Webhook = w
+		return err
+	})
+	return shown.open(), err
+}
+
+// shownWebhook is a webhook with a new secret as the answer is remembered: sealed.
+type shownWebhook struct {
+	Webhook webhook.Webhook
+	Secret  string
+}
+
+func (w *shownWebhook) open() NewWebhook {
+	return NewWebhook{Webhook: w.Webhook, Secret: secret.New(w.Secret)}
 }
 
 func (s *Service) canSeal() error {
@@ -103,7 +119,8 @@ func checkWebhook(d *webhook.Definition, url string) error {
 // shown, stays. The endpoint starts afresh, with a closed circuit breaker.
 func (s *Service) SetWebhook(ctx context.Context, p tenant.Principal, ref string, d webhook.Definition) (webhook.Webhook, error) {
 	d = d.WithDefaults()
-	return s.changeWebhook(ctx, p, ref, func(w *webhook.Webhook) (WebhookChange, string, error) {
+	q := request{operation: "set_webhook", of: []any{ref, d}}
+	return s.changeWebhook(ctx, p, ref, q, func(w *webhook.Webhook) (WebhookChange, string, error) {
 		private, err := s.open(w)
 		if err != nil {
 			return "", "", err
@@ -137,7 +154,7 @@ const otherKey = "the secrets of the webhook were sealed with another key than t
 // EnableWebhook lets a webhook send again, what waits and events from now on. It is
 // idempotent.
 func (s *Service) EnableWebhook(ctx context.Context, p tenant.Principal, ref string) (webhook.Webhook, error) {
-	return s.changeWebhook(ctx, p, ref, func(w *webhook.Webhook) (WebhookChange, string, error) {
+	return s.changeWebhook(ctx, p, ref, request{operation: "enable_webhook", of: ref}, func(w *webhook.Webhook) (WebhookChange, string, error) {
 		if w.Enabled {
 			return "", "", nil
 		}
@@ -149,7 +166,7 @@ func (s *Service) EnableWebhook(ctx context.Context, p tenant.Principal, ref str
 // DisableWebhook stops a webhook. What waits is kept; events from now on are not for
 // it. It is idempotent.
 func (s *Service) DisableWebhook(ctx context.Context, p tenant.Principal, ref string) (webhook.Webhook, error) {
-	return s.changeWebhook(ctx, p, ref, func(w *webhook.Webhook) (WebhookChange, string, error) {
+	return s.changeWebhook(ctx, p, ref, request{operation: "disable_webhook", of: ref}, func(w *webhook.Webhook) (WebhookChange, string, error) {
 		if !w.Enabled {
 			return "", "", nil
 		}
@@ -168,41 +185,60 @@ func (s *Service) RotateWebhook(ctx context.Context, p tenant.Principal, ref str
 	if err != nil {
 		return NewWebhook{}, err
 	}
-	w, err := s.changeWebhook(ctx, p, ref, func(w *webhook.Webhook) (WebhookChange, string, error) {
+	q := request{operation: "rotate_webhook", of: []any{ref, overlap}, secret: true}
+	made, err := s.changeHook(ctx, p, ref, q, func(w *webhook.Webhook) (WebhookChange, string, error) {
 		private, err := s.open(w)
 		if err != nil {
 			return "", "", err
 		}
 		private.Rotate(key, overlap)
 		return WebhookRotated, w.Spec.Name, w.Seal(s.deps.Seal, private)
-	})
-	return NewWebhook{Webhook: w, Secret: key.Text()}, err
+	}, key.Text())
+	return made.open(), err
 }
 
 // changeWebhook lets fn change a webhook; no change, no event.
-func (s *Service) changeWebhook(ctx context.Context, p tenant.Principal, ref string,
+func (s *Service) changeWebhook(ctx context.Context, p tenant.Principal, ref string, q request,
 	fn func(w *webhook.Webhook) (WebhookChange, string, error),
 ) (webhook.Webhook, error) {
+	w, err := s.changeHook(ctx, p, ref, q, fn, secret.Secret{})
+	return w.Webhook, err
+}
+
+// changeHook is changeWebhook with an answer that may show a secret.
+func (s *Service) changeHook(ctx context.Context, p tenant.Principal, ref string, q request,
+	fn func(w *webhook.Webhook) (WebhookChange, string, error), shows secret.Secret,
+) (shown shownWebhook, err error) {
 	scope, err := p.Scope(tenant.WebhookWrite)
 	if err != nil {
-		return webhook.Webhook{}, err
+		return shownWebhook{}, err
 	}
-	var w webhook.Webhook
-	err = s.store.Update(ctx, scope, func(tx Tx) (err error) {
-		if w, err = tx.Webhook(ref); err != nil {
+	shown.Secret = shows.Reveal()
+	change := func(o *tenant.Once) error {
+		return s.store.Update(ctx, scope.Under(o), func(tx Tx) error {
+			w, err := tx.Webhook(ref)
+			if err != nil {
+				return err
+			}
+			shown.Webhook = w
+			change, why, err := fn(&w)
+			if err != nil || change == "" {
+				return err
+			}
+			w.UpdatedAt = s.now()
+			err = tx.SaveWebhook(&w, change, why)
+			shown.Webhook = w
 			return err
-		}
-		change, why, err := fn(&w)
-		if err != nil || change == "" {
-			return err
-		}
-		w.UpdatedAt = s.now()
-		return tx.SaveWebhook(&w, change, why)
+		})
+	}
+	_, err = updateThen(ctx, s, p, q, &shown, change, func() (err error) {
+		shown.Webhook, err = s.Webhook(ctx, p, shown.Webhook.ID) // with what waits
+		return err
 	})
 	if err != nil {
-		return webhook.Webhook{}, err
+		return shownWebhook{}, err
 	}
-	return s.Webhook(ctx, p, w.ID)
+	return shown, nil
 }
 
 // DeleteWebhook forgets a webhook and what waits. Kind NotFound.
@@ -211,13 +247,14 @@ func (s *Service) DeleteWebhook(ctx context.Context, p tenant.Principal, ref str
 	if err != nil {
 		return err
 	}
-	return s.store.Update(ctx, scope, func(tx Tx) error {
+	_, err = update(ctx, s, p, scope, request{operation: "delete_webhook", of: ref}, &nothing{}, func(tx Tx) error {
 		w, err := tx.Webhook(ref)
 		if err != nil {
 			return err
 		}
 		return tx.DeleteWebhook(w.ID)
 	})
+	return err
 }
 
 // Webhook returns one webhook by id or name.

@@ -91,10 +91,20 @@ func submit(ctx context.Context, s *store.Store, key string) (string, job.Job, e
 		return "", job.Job{}, err
 	}
 	j := job.New("job-"+key, string(tenant.Default), job.Spec{VMPath: "/DC/vm/web-01"}.WithDefaults(), time0)
-	err = s.Update(ctx, scope, func(tx service.Tx) error {
-		return errors.Join(tx.Insert(&j), tx.Remember(key, []byte("digest"), []byte(j.ID)))
-	})
+	o := onceOf(scope, key)
+	err = s.Update(ctx, scope.Under(o), func(tx service.Tx) error { return tx.Insert(&j) })
+	if err == nil && o.Found != nil {
+		err = errors.New("it was stored before")
+	}
 	return j.ID, j, err
+}
+
+// onceOf is the call that stores a job.
+func onceOf(scope tenant.Scope, key string) *tenant.Once {
+	return &tenant.Once{
+		Tenant: scope.Tenant(), Principal: scope.Actor(), Key: key, Digest: []byte("digest"),
+		Answer: func() ([]byte, error) { return []byte("job-" + key), nil },
+	}
 }
 
 // startChild runs this binary as a child.
@@ -204,14 +214,8 @@ func whole(t *testing.T, s *store.Store, scope tenant.Scope, id string) {
 	if err != nil || len(events) != 1 {
 		t.Errorf("%s has %d events, %v", id, len(events), err)
 	}
-	err = s.Update(t.Context(), scope, func(tx service.Tx) error {
-		_, answer, found, err := tx.Replay(strings.TrimPrefix(id, "job-"))
-		if err == nil && (!found || string(answer) != id) {
-			return fmt.Errorf("the key of %s is lost", id)
-		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
+	old, err := s.Remembered(t.Context(), onceOf(scope, strings.TrimPrefix(id, "job-")))
+	if err != nil || old == nil || string(old.Answer) != id || !old.Done {
+		t.Errorf("the key of %s is lost: %+v, %v", id, old, err)
 	}
 }

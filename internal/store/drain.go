@@ -98,7 +98,7 @@ func (t *tx) bury(id tenant.ID) error {
 	if err := t.dropWebhooks(`tenant = $1`, string(id)); err != nil {
 		return err
 	}
-	if _, err := t.exec(`DELETE FROM idempotency WHERE tenant = $1`, string(id)); err != nil {
+	if _, err := t.exec(`DELETE FROM answers WHERE tenant = $1`, string(id)); err != nil {
 		return err
 	}
 	return t.append(event.OfAccount(event.TenantDeleted, string(id), "system", "tenant:"+string(id), "", t.now))

@@ -151,7 +151,7 @@ func (s *Store) directory(ctx context.Context, scope caller, fn func(*tx) error)
 	}
 	return s.w.update(ctx, func(t *tx) error {
 		t.origin = scope.Origin()
-		return fn(t)
+		return t.once(scope.Once(), func() error { return fn(t) })
 	})
 }
 
@@ -159,6 +159,7 @@ func (s *Store) directory(ctx context.Context, scope caller, fn func(*tx) error)
 type caller interface {
 	Actor() string
 	Origin() tenant.Origin
+	Once() *tenant.Once
 }
 
 // roomForKey forgets keys that died long ago and counts the others.

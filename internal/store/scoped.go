@@ -16,7 +16,7 @@ func (s *Store) Update(ctx context.Context, scope tenant.Scope, fn func(service.
 	}
 	return s.w.update(ctx, func(t *tx) error {
 		t.origin = scope.Origin()
-		return fn(&scopedTx{tx: t, scope: scope})
+		return t.once(scope.Once(), func() error { return fn(&scopedTx{tx: t, scope: scope}) })
 	})
 }
 
@@ -77,23 +77,4 @@ func (t *scopedTx) job(id string) (row, error) {
 		err = errNoJob(id)
 	}
 	return r, err
-}
-
-// Replay implements service.Tx. The lock on the row makes the commit wait until what
-// the row tells of is as durable as an answer must be: the commit of the first call
-// may still wait for a standby.
-func (t *scopedTx) Replay(key string) (digest, answer []byte, found bool, err error) {
-	found, err = t.tx.rowAside(`SELECT digest, answer FROM idempotency WHERE tenant = $1 AND key = $2 AND at > $3 /*! FOR UPDATE */`,
-		[]any{string(t.scope.Tenant()), key, t.tx.now.Add(-keepKeys).UnixMicro()}, &digest, &answer)
-	return digest, answer, found, err
-}
-
-// Remember implements service.Tx. It drops the keys whose time is over.
-func (t *scopedTx) Remember(key string, digest, answer []byte) error {
-	if _, err := t.tx.execAside(`DELETE FROM idempotency WHERE at <= $1`, t.tx.now.Add(-keepKeys).UnixMicro()); err != nil {
-		return err
-	}
-	_, err := t.tx.execAside(`INSERT INTO idempotency (tenant, key, digest, answer, at) VALUES ($1, $2, $3, $4, $5)`,
-		string(t.scope.Tenant()), key, digest, answer, t.tx.now.UnixMicro())
-	return err
 }

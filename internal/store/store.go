@@ -23,9 +23,6 @@ import (
 	"github.com/hypersdk/hypersdk/internal/service"
 )
 
-// keepKeys is how long an idempotency key is remembered.
-const keepKeys = 24 * time.Hour
-
 // readers is how many queries run at once.
 const readers = 4
 

@@ -114,7 +114,7 @@ func TestMoveToPostgres(t *testing.T) {
 			t.Errorf("%s (%d rows):\ngot  %v\nwant %v", m.Table, m.Rows, got[m.Table], want[m.Table])
 		}
 	}
-	for _, table := range []string{"jobs", "events", "checkpoints", "checkpoint_records", "ledger", "idempotency"} {
+	for _, table := range []string{"jobs", "events", "checkpoints", "checkpoint_records", "ledger", "answers"} {
 		if len(got[table]) == 0 {
 			t.Errorf("%s is empty: the test proves nothing about it", table)
 		}

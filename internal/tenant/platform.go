@@ -11,6 +11,7 @@ import (
 type PlatformScope struct {
 	actor  string
 	origin Origin
+	once   *Once
 }
 
 // Platform returns the handle across tenants for one permission. Kinds:

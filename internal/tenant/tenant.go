@@ -56,6 +56,7 @@ type Principal struct {
 	name        string
 	permissions []Permission
 	origin      Origin
+	call        *keyed // nil: under no idempotency key
 }
 
 // NewPrincipal makes the caller that authentication found: name is what the
@@ -98,6 +99,7 @@ type Scope struct {
 	tenant ID
 	actor  string
 	origin Origin
+	once   *Once
 }
 
 // Tenant returns the tenant that the scope is bound to.

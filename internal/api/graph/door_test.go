@@ -155,6 +155,10 @@ func TestSubmit(t *testing.T) {
 	if again.kind() != "unprocessable" {
 		t.Errorf("the key with another job: %s", again.body)
 	}
+	two := w.ask(`mutation { a: pauseJob(id: "x") { id } ... { b: pauseJob(id: "y") { id } } }`, nil, "Idempotency-Key", "k2")
+	if !strings.Contains(two.body, "HX-GQL-018") {
+		t.Errorf("a key for two mutations: %s", two.body)
+	}
 	flow := w.ask(mutation, map[string]any{"in": map[string]any{"name": "w", "jobs": []any{
 		map[string]any{"id": "e", "type": "export", "vmPath": "/DC/vm/web-01"},
 		map[string]any{"id": "c", "type": "convert", "dependsOn": []string{"e"}, "input": "$e.output", "targetFormat": "raw", "retry": map[string]any{"maxAttempts": 2}},
@@ -191,7 +195,7 @@ func TestErrors(t *testing.T) {
 		{query: `mutation{submitJob(input:{vmPath:"/a",labels:{x:1}}){id}}`, code: "HX-GQL-014", kind: "invalid"},
 		{query: `mutation{submitJob(input:{vmPath:"/a",provider:"xen"}){id}}`, code: "HX-TEST-001", kind: "unprocessable"},
 		{query: `mutation{submitJob(input:{vmPth:"/a"}){id}}`, code: "HX-GQL-001", kind: "invalid"},
-		{query: `mutation{cancelJobs(ids:[]){jobId}}`, code: "HX-GQL-016", kind: "invalid"},
+		{query: `mutation{cancelJobs(ids:[]){jobId}}`, code: "HX-JOB-031", kind: "invalid"},
 		{query: `subscription{jobUpdates(id:"` + id + `"){id}}`, code: "HX-GQL-006", kind: "invalid"},
 		{query: `query A{status{version}} query B{status{version}}`, code: "HX-GQL-001", kind: "invalid"},
 	} {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/gate"
+	"github.com/hypersdk/hypersdk/internal/service"
 )
 
 // kinds is the one table over fault.Kind: how a request is answered of which
@@ -45,6 +46,7 @@ var (
 	errLarge     = &refusal{http.StatusRequestEntityTooLarge, fault.New(fault.Invalid, "HX-API-003", "the body is larger than 1 MiB", "submit in parts")}
 	errSlow      = &refusal{http.StatusRequestTimeout, fault.New(fault.Invalid, "HX-API-004", "the body did not arrive in time", "send it faster")}
 	errBroken    = &refusal{http.StatusBadRequest, fault.New(fault.Invalid, "HX-API-011", "the body broke off", "send it again")}
+	errOneKey    = fault.New(fault.Invalid, "HX-GQL-018", "the header Idempotency-Key stands for one mutation, and the request holds several", "send them one by one, each with a key")
 	errOneAnswer = fault.New(fault.Invalid, "HX-GQL-006", "a subscription has more than one answer", "send Accept: text/event-stream, or use a WebSocket")
 )
 
@@ -116,6 +118,9 @@ func extensions(ctx context.Context, e *fault.Error, err error) map[string]any {
 func retryAfter(k fault.Kind, err error) int {
 	if limited, ok := errors.AsType[*overLimit](err); ok {
 		return limited.after
+	}
+	if fault.As(err).Code == service.InFlight {
+		return 1
 	}
 	return kinds[k].retryAfter
 }

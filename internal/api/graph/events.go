@@ -32,6 +32,10 @@ func (g *Door) serveEvents(w http.ResponseWriter, r *http.Request, c *call, para
 		g.write(w, r, kinds[fault.KindNamed(kindOf(response))].status, response)
 		return
 	}
+	if c.principal.IdempotencyKey() != "" && several(op.Operation) {
+		g.refuse(w, r, errOneKey)
+		return
+	}
 	answers := g.run(ctx, op)
 	defer func() {
 		stop()

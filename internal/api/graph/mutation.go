@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/schedule"
@@ -58,7 +56,7 @@ func (m *mutations) submit(ctx context.Context, in []map[string]any, key *string
 
 func (m *mutations) submitSpecs(ctx context.Context, specs []job.Spec, key *string) (service.SubmitResult, error) {
 	c := callOf(ctx)
-	r, err := m.deps.Service.Submit(ctx, c.principal, specs, service.SubmitOptions{IdempotencyKey: cmp.Or(value(key), c.idempotency)})
+	r, err := m.deps.Service.Submit(ctx, c.principal, specs, service.SubmitOptions{IdempotencyKey: cmp.Or(value(key), c.principal.IdempotencyKey())})
 	if err != nil && len(r.Refused) > 0 {
 		err = &refusedJobs{error: err, all: r.Refused}
 	}
@@ -110,32 +108,19 @@ func (m *mutations) CancelJob(ctx context.Context, id string, reason *string) (J
 	return answerOf(r.Job, err)
 }
 
-// cancelAtOnce is how many cancels wait for the store together: it commits them
-// together.
-const cancelAtOnce = 64
-
 func (m *mutations) CancelJobs(ctx context.Context, ids []string, reason *string) ([]Cancellation, error) {
-	p := principal(ctx)
-	if _, err := p.Scope(tenant.JobCancel); err != nil {
+	all, err := m.deps.Service.CancelAll(ctx, principal(ctx), ids, value(reason))
+	if err != nil {
 		return nil, err
 	}
-	if len(ids) == 0 || len(ids) > service.MaxLimit {
-		return nil, fault.Newf(fault.Invalid, "HX-GQL-016", "ask in parts", "ids must be 1 to %d", service.MaxLimit)
+	out := make([]Cancellation, len(all))
+	for i := range all {
+		c := &all[i]
+		out[i] = Cancellation{JobID: c.JobID, Error: c.Error}
+		if c.Error == nil {
+			out[i].Outcome, out[i].Status = &c.Outcome, &c.Status
+		}
 	}
-	out := make([]Cancellation, len(ids))
-	var g errgroup.Group
-	g.SetLimit(cancelAtOnce)
-	for i, id := range ids {
-		g.Go(func() error {
-			r, err := m.deps.Service.Cancel(ctx, p, id, value(reason))
-			out[i] = Cancellation{JobID: id, Error: job.FailureOf(err)}
-			if err == nil {
-				out[i].Outcome, out[i].Status = &r.Outcome, &r.Job.State
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // each has its own error
 	return out, nil
 }
 

@@ -29,8 +29,7 @@ const (
 
 // call is one request as its resolvers see it.
 type call struct {
-	principal   tenant.Principal
-	idempotency string // the header
+	principal tenant.Principal // knows the idempotency key of the header
 
 	mu        sync.Mutex
 	allowance gate.Allowance // the smallest of those that root fields left
@@ -103,7 +102,7 @@ func (g *Door) servePost(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, err)
 		return
 	}
-	c := &call{principal: p, idempotency: r.Header.Get("Idempotency-Key")}
+	c := &call{principal: p.Keyed(r.Header.Get("Idempotency-Key"))}
 	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
 		g.serveEvents(w, r, c, params)
 		return
@@ -115,6 +114,10 @@ func (g *Door) servePost(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, errOneAnswer)
 		return
 	}
+	if failed == nil && c.principal.IdempotencyKey() != "" && several(op.Operation) {
+		g.refuse(w, r, errOneKey)
+		return
+	}
 	if failed != nil {
 		response := g.exec.DispatchError(graphql.WithOperationContext(ctx, op), failed)
 		g.write(w, r, kinds[fault.KindNamed(kindOf(response))].status, response)
@@ -123,7 +126,20 @@ func (g *Door) servePost(w http.ResponseWriter, r *http.Request) {
 	responses, ctx := g.exec.DispatchOperation(ctx, op)
 	response := responses(ctx)
 	c.allowance.Set(w.Header())
+	if c.principal.Replayed() {
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
 	g.write(w, r, http.StatusOK, response)
+}
+
+// several tells whether an operation may hold more than one mutation. What fragments
+// bring counts as several: nobody needs them for one field.
+func several(op *ast.OperationDefinition) bool {
+	if op.Operation != ast.Mutation {
+		return false
+	}
+	_, field := op.SelectionSet[0].(*ast.Field)
+	return len(op.SelectionSet) > 1 || !field
 }
 
 // kindOf is the kind of the first error.

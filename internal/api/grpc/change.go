@@ -3,8 +3,6 @@ package grpc
 import (
 	"context"
 
-	"golang.org/x/sync/errgroup"
-
 	pb "github.com/hypersdk/hypersdk/api/gen/hypervisord/v1"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
@@ -20,46 +18,20 @@ func (d *Door) cancelJob(ctx context.Context, p tenant.Principal, in *pb.CancelJ
 	return &pb.Cancellation{JobId: in.GetJobId(), Outcome: string(r.Outcome), Status: string(r.Job.State)}, nil
 }
 
-// Bounds of CancelJobs: how many jobs it takes, and how many of them wait for the
-// store together, which commits them together.
-const (
-	maxCancel    = service.MaxLimit
-	cancelAtOnce = 64
-)
-
 func (d *Door) cancelJobs(ctx context.Context, p tenant.Principal, in *pb.CancelJobsRequest) (*pb.Cancellations, error) {
-	if _, err := p.Scope(tenant.JobCancel); err != nil {
+	all, err := d.deps.Service.CancelAll(ctx, p, in.GetJobIds(), in.GetReason())
+	if err != nil {
 		return nil, err
 	}
-	ids := in.GetJobIds()
-	if len(ids) == 0 || len(ids) > maxCancel {
-		return nil, fault.Newf(fault.Invalid, "HX-GRPC-007", "name some, or ask in parts", "the request names %d jobs; 1 to %d are allowed", len(ids), maxCancel)
-	}
-	out := &pb.Cancellations{Results: make([]*pb.CancelResult, len(ids))}
-	var g errgroup.Group
-	g.SetLimit(cancelAtOnce)
-	for i, id := range ids {
-		g.Go(func() error {
-			out.Results[i] = d.cancelOne(ctx, p, id, in.GetReason())
-			return nil
-		})
-	}
-	_ = g.Wait() // each result holds its own error
-	for _, r := range out.GetResults() {
-		if r.GetError() != nil {
+	out := &pb.Cancellations{Results: make([]*pb.CancelResult, len(all))}
+	for i, c := range all {
+		out.Results[i] = &pb.CancelResult{JobId: c.JobID, Outcome: string(c.Outcome), Status: string(c.Status)}
+		if e := c.Error; e != nil {
+			out.Results[i].Error = &pb.ItemError{Code: e.Code, Message: e.Message, Fix: e.Fix}
 			out.Failed++
 		}
 	}
 	return out, nil
-}
-
-func (d *Door) cancelOne(ctx context.Context, p tenant.Principal, id, reason string) *pb.CancelResult {
-	r, err := d.deps.Service.Cancel(ctx, p, id, reason)
-	if err != nil {
-		e := fault.As(err)
-		return &pb.CancelResult{JobId: id, Error: &pb.ItemError{Code: e.Code, Message: e.Msg, Fix: e.Fix}}
-	}
-	return &pb.CancelResult{JobId: id, Outcome: string(r.Outcome), Status: string(r.Job.State)}
 }
 
 func (d *Door) pauseJob(ctx context.Context, p tenant.Principal, in *pb.PauseJobRequest) (*pb.Job, error) {

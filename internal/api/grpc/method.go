@@ -41,6 +41,9 @@ func unary[Q any, PQ interface {
 		if err != nil {
 			return err
 		}
+		if info, ok := connect.CallInfoForServerContext(ctx); ok && c.principal.Replayed() {
+			info.ResponseHeader().Set("Idempotent-Replayed", "true")
+		}
 		return s.Send(out)
 	})
 }

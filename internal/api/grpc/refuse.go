@@ -87,6 +87,9 @@ func (d *Door) refuse(ctx context.Context, c *call, err error) *connect.Error {
 		}
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(after)})
 	}
+	if e.Code == service.InFlight {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)})
+	}
 	if r, ok := errors.AsType[*refused](err); ok && len(r.jobs) > 0 {
 		details = append(details, violations(r.jobs))
 	}

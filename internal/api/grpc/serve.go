@@ -73,6 +73,9 @@ func (d *Door) admit(w http.ResponseWriter, r *http.Request, m method, c *call) 
 	if err != nil {
 		return &limitError{err, max(allowance.Reset, time.Second)}
 	}
+	if gate.Changes(m.operation) {
+		c.principal = c.principal.Keyed(r.Header.Get(headerKey))
+	}
 	return readBody(w, r, d.body)
 }
 

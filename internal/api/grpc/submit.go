@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"connectrpc.com/connect/v2"
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/hypersdk/hypersdk/api/gen/hypervisord/v1"
@@ -50,7 +49,7 @@ func (d *Door) submitJobs(ctx context.Context, p tenant.Principal, in *pb.Submit
 }
 
 func (d *Door) submit(ctx context.Context, p tenant.Principal, specs []job.Spec, requestID string) (service.SubmitResult, error) {
-	key, err := idempotencyKey(ctx, requestID)
+	key, err := idempotencyKey(p, requestID)
 	if err != nil {
 		return service.SubmitResult{}, err
 	}
@@ -61,12 +60,12 @@ func (d *Door) submit(ctx context.Context, p tenant.Principal, specs []job.Spec,
 	return r, nil
 }
 
+// headerKey is the metadata that makes a call safe to repeat.
+const headerKey = "Idempotency-Key"
+
 // idempotencyKey is the request's id, as field or as metadata.
-func idempotencyKey(ctx context.Context, requestID string) (string, error) {
-	header := ""
-	if info, ok := connect.CallInfoForServerContext(ctx); ok {
-		header = info.RequestHeader().Get("Idempotency-Key")
-	}
+func idempotencyKey(p tenant.Principal, requestID string) (string, error) {
+	header := p.IdempotencyKey()
 	if requestID != "" && header != "" && requestID != header {
 		return "", fault.New(fault.Invalid, "HX-GRPC-005", "request_id and the metadata Idempotency-Key differ", "send one of them")
 	}

@@ -35,6 +35,8 @@ type outcome struct {
 	fix     string
 	items   []string // the code of each of several errors
 	value   any      // the body of REST's answer, decoded; nil if it has none
+
+	replayed bool // the answer is marked as that of an earlier call
 }
 
 // canonical drops what says nothing: null, zero, "", false, [] and {}. Doors differ

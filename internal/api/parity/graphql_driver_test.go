@@ -148,7 +148,12 @@ func (d *graphqlDriver) do(t *testing.T, c call) outcome {
 	if strings.HasPrefix(fields[op], "subscription") {
 		accept = "text/event-stream"
 	}
-	body, err := json.Marshal(map[string]any{"query": fields[op], "variables": vars})
+	ask := fields[op]
+	if c.idempotent != "" && op == "cancel_job" { // a key stands for one mutation
+		ask = strings.NewReplacer("$id: ID!, ", "", "again:cancelJob(id:$id){id}", "").Replace(ask)
+		delete(vars, "id")
+	}
+	body, err := json.Marshal(map[string]any{"query": ask, "variables": vars})
 	must(t, err)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url, bytes.NewReader(body))
 	must(t, err)
@@ -156,6 +161,9 @@ func (d *graphqlDriver) do(t *testing.T, c call) outcome {
 	req.Header.Set("Accept", accept)
 	if c.secret != "" {
 		req.Header.Set("Authorization", "Bearer "+c.secret)
+	}
+	if c.idempotent != "" {
+		req.Header.Set("Idempotency-Key", c.idempotent)
 	}
 	res, err := d.client.Do(req)
 	must(t, err)
@@ -166,6 +174,7 @@ func (d *graphqlDriver) do(t *testing.T, c call) outcome {
 		return d.stream(t, text)
 	}
 	out := d.outcome(t, text)
+	out.replayed = res.Header.Get("Idempotent-Replayed") == "true"
 	if out.kind == "" {
 		out.value = valueOf[c.op](out.value)
 	}

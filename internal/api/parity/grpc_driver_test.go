@@ -121,10 +121,11 @@ func (d *grpcDriver) do(t *testing.T, c call) outcome {
 		return d.stream(t, ctx, c, of, procedure, in)
 	}
 	out := newMessage(t, of.Output())
-	if err := d.conn.Invoke(ctx, procedure, in, out); err != nil {
+	var header metadata.MD
+	if err := d.conn.Invoke(ctx, procedure, in, out, gogrpc.Header(&header)); err != nil {
 		return failureOf(t, err)
 	}
-	return outcome{value: inWordsOfREST(t, c, tree(t, out.ProtoReflect()))}
+	return outcome{value: inWordsOfREST(t, c, tree(t, out.ProtoReflect())), replayed: len(header.Get("idempotent-replayed")) > 0}
 }
 
 // request is the JSON of the request's message.

@@ -21,6 +21,7 @@ type restDriver struct {
 type route struct {
 	method, path string
 	private      bool
+	keyed        bool // it documents the idempotency key
 }
 
 func newREST(t *testing.T, addr string) *restDriver {
@@ -34,12 +35,19 @@ func newREST(t *testing.T, addr string) *restDriver {
 		Paths map[string]map[string]struct {
 			OperationID string                `json:"operationId"`
 			Security    []map[string][]string `json:"security"`
+			Parameters  []struct {
+				Name string `json:"name"`
+			} `json:"parameters"`
 		} `json:"paths"`
 	}
 	must(t, json.NewDecoder(res.Body).Decode(&doc))
 	for path, methods := range doc.Paths {
 		for method, op := range methods {
-			d.routes[op.OperationID] = route{strings.ToUpper(method), path, op.Security != nil && op.OperationID != "socket"} // which is stream_events once more
+			r := route{method: strings.ToUpper(method), path: path, private: op.Security != nil && op.OperationID != "socket"} // which is stream_events once more
+			for _, p := range op.Parameters {
+				r.keyed = r.keyed || p.Name == "Idempotency-Key"
+			}
+			d.routes[op.OperationID] = r
 		}
 	}
 	return d
@@ -88,7 +96,9 @@ func (d *restDriver) do(t *testing.T, c call) outcome {
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
 	must(t, err)
-	return d.outcome(t, c, res, text)
+	out := d.outcome(t, c, res, text)
+	out.replayed = res.Header.Get("Idempotent-Replayed") == "true"
+	return out
 }
 
 // kindsOfREST are the kinds of the statuses.

@@ -88,7 +88,7 @@ var jobScenarios = []scenario{
 	{name: "submit a workflow", op: "submit_jobs", call: text(workflow)},
 	{name: "submit again", op: "submit_jobs", call: func(objects) call { return call{body: obj{"vm_path": "a"}, idempotent: "k1"} },
 		prepare: func(w *world, o *objects) {
-			_, err := w.svc.Submit(w.t.Context(), o.us, []job.Spec{{VMPath: "a"}}, service.SubmitOptions{IdempotencyKey: "k1"})
+			_, err := w.svc.Submit(w.t.Context(), o.caller, []job.Spec{{VMPath: "a"}}, service.SubmitOptions{IdempotencyKey: "k1"})
 			must(w.t, err)
 		}},
 	{name: "query", op: "query_jobs", call: body(obj{"status": []string{"pending", "cancelled"}, "vm": "/DC/vm/*", "limit": 1}),
@@ -244,7 +244,7 @@ var errorScenarios = []scenario{
 	{name: "a cycle", op: "submit_jobs", call: text("{name: w, jobs: [{id: a, type: export, vm_path: x, depends_on: a}]}"), kind: "unprocessable"},
 	{name: "another request with the key", op: "submit_jobs", call: func(objects) call { return call{body: obj{"vm_path": "b"}, idempotent: "k1"} },
 		prepare: func(w *world, o *objects) {
-			_, err := w.svc.Submit(w.t.Context(), o.us, []job.Spec{{VMPath: "a"}}, service.SubmitOptions{IdempotencyKey: "k1"})
+			_, err := w.svc.Submit(w.t.Context(), o.caller, []job.Spec{{VMPath: "a"}}, service.SubmitOptions{IdempotencyKey: "k1"})
 			must(w.t, err)
 		}, kind: "unprocessable", code: "HX-JOB-012"},
 	{name: "a bad name", op: "create_key", call: body(obj{"name": "../x", "role": "viewer"}), kind: "unprocessable", code: "HX-KEY-001"},

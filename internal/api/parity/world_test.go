@@ -114,6 +114,7 @@ type objects struct {
 	tenant   tenant.ID
 	us       tenant.Principal // may do everything in it
 	secret   string           // a key of the caller's role
+	caller   tenant.Principal // its holder
 	key      string           // id of another key
 	job      string           // a pending job
 	ended    string           // a cancelled one
@@ -136,6 +137,8 @@ func (w *world) tenant(id string, role tenant.Role, op string) objects {
 	caller, err := w.svc.CreateKey(ctx, root(), o.tenant, service.KeyRequest{Name: "caller", Role: role})
 	must(w.t, err)
 	o.secret = caller.Secret.Reveal()
+	o.caller, err = caller.Key.Principal(time.Now())
+	must(w.t, err)
 	about := func(word string) bool { return op == "" || op == "stream_events" || strings.Contains(op, word) }
 	if about("key") {
 		weak, err := w.svc.CreateKey(ctx, root(), o.tenant, service.KeyRequest{Name: "weak", Role: tenant.Viewer})

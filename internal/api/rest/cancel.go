@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -78,38 +77,18 @@ type CancelResult struct {
 	Error   *Item                 `json:"error,omitempty"`
 }
 
-// cancelAtOnce is how many cancels wait for the store together: it commits them
-// together.
-const cancelAtOnce = 64
-
 func (a *API) cancelJobs(ctx context.Context, p tenant.Principal, in *cancelManyInput) (*cancelManyOutput, error) {
-	if _, err := p.Scope(tenant.JobCancel); err != nil {
+	all, err := a.deps.Service.CancelAll(ctx, p, in.Body.JobIDs, in.Body.Reason)
+	if err != nil {
 		return nil, err
 	}
-	results := make([]CancelResult, len(in.Body.JobIDs))
-	var g errgroup.Group
-	g.SetLimit(cancelAtOnce)
-	for i, id := range in.Body.JobIDs {
-		g.Go(func() error {
-			results[i] = a.cancelOne(ctx, p, id, in.Body.Reason)
-			return nil
-		})
-	}
-	_ = g.Wait() // each result holds its own error
-	out := &cancelManyOutput{Cancellations{Results: results}}
-	for i := range results {
-		if results[i].Error != nil {
+	out := &cancelManyOutput{Cancellations{Results: make([]CancelResult, len(all))}}
+	for i, c := range all {
+		out.Body.Results[i] = CancelResult{JobID: c.JobID, Outcome: c.Outcome, Status: c.Status}
+		if e := c.Error; e != nil {
+			out.Body.Results[i].Error = &Item{Code: e.Code, Message: e.Message, Fix: e.Fix}
 			out.Body.Failed++
 		}
 	}
 	return out, nil
-}
-
-func (a *API) cancelOne(ctx context.Context, p tenant.Principal, id, reason string) CancelResult {
-	r, err := a.deps.Service.Cancel(ctx, p, id, reason)
-	if err != nil {
-		failed := a.problem(ctx, err)
-		return CancelResult{JobID: id, Error: &Item{Code: failed.Code, Message: failed.Detail, Fix: failed.Fix}}
-	}
-	return CancelResult{JobID: id, Outcome: r.Outcome, Status: r.Job.State}
 }

@@ -22,13 +22,18 @@ import (
 func private[I, O any](a *API, op huma.Operation, h func(ctx context.Context, p tenant.Principal, in *I) (*O, error)) {
 	op.Security = []map[string][]string{{schemeBearer: {}}, {schemeAPIKey: {}}}
 	op.Middlewares = huma.Middlewares{a.authenticate}
+	op.Parameters = append(op.Parameters, keyParameters(op)...)
 	register(a, op, func(ctx context.Context, in *I) (*O, error) {
 		// Without the middleware this is the zero Principal, which may do nothing.
-		p, _ := ctx.Value(principalKey{}).(tenant.Principal)
-		out, err := h(ctx, p, in)
-		a.deps.Gate.Refused(ctx, p, op.OperationID, err)
+		c, _ := ctx.Value(callerKey{}).(caller)
+		out, err := h(ctx, c.principal, in)
+		a.deps.Gate.Refused(ctx, c.principal, op.OperationID, err)
+		if c.principal.Replayed() && err == nil {
+			c.header.Set(headerReplayed, "true")
+		}
 		return out, err
 	})
+	a.documentReplay(op)
 }
 
 // register registers an operation that is open to everybody.
@@ -44,9 +49,15 @@ func register[I, O any](a *API, op huma.Operation, h func(ctx context.Context, i
 	})
 }
 
-// principalKey carries the principal over the one hop from the middleware to the
+// callerKey carries the caller over the one hop from the middleware to the
 // handler, which gets it as an argument; nothing else looks into the context.
-type principalKey struct{}
+type callerKey struct{}
+
+// caller is who calls, and the header of the answer.
+type caller struct {
+	principal tenant.Principal
+	header    http.Header
+}
 
 // door is what events call this way in.
 const door = "rest"
@@ -65,7 +76,10 @@ func (a *API) authenticate(hc huma.Context, next func(huma.Context)) {
 		a.refuse(w, r, err)
 		return
 	}
-	next(huma.WithValue(hc, principalKey{}, p))
+	if takesKey(hc.Operation()) {
+		p = p.Keyed(r.Header.Get(headerKey))
+	}
+	next(huma.WithValue(hc, callerKey{}, caller{p, w.Header()}))
 }
 
 // admit reads and checks the body before huma sees it.

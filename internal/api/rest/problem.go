@@ -115,6 +115,10 @@ func (p *Problem) GetHeaders() http.Header {
 		h.Set("WWW-Authenticate", `Bearer realm="hypervisord"`)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h.Set("Retry-After", "2")
+	case http.StatusConflict:
+		if p.Code == service.InFlight {
+			h.Set("Retry-After", "1")
+		}
 	}
 	return h
 }

@@ -40,14 +40,12 @@ func (a *API) routeSubmit() {
 }
 
 type submitInput struct {
-	Key         string `header:"Idempotency-Key" doc:"Makes it safe to repeat the request: the same key gets the same answer for 24 hours"`
 	ContentType string `header:"Content-Type" hidden:"true"`
 	RawBody     []byte
 }
 
 type submitOutput struct {
 	Location string `header:"Location" doc:"The job, if it was one"`
-	Replayed string `header:"Idempotent-Replayed" doc:"true: an earlier request with the key was answered, nothing was submitted"`
 	Body     Submitted
 }
 
@@ -64,7 +62,7 @@ func (a *API) submitJobs(ctx context.Context, p tenant.Principal, in *submitInpu
 	if err != nil {
 		return nil, err
 	}
-	r, err := a.deps.Service.Submit(ctx, p, specs, service.SubmitOptions{IdempotencyKey: in.Key})
+	r, err := a.deps.Service.Submit(ctx, p, specs, service.SubmitOptions{IdempotencyKey: p.IdempotencyKey()})
 	if err != nil {
 		failed := a.problem(ctx, err)
 		failed.Errors = refusals(r.Refused)
@@ -78,9 +76,6 @@ func (a *API) submitJobs(ctx context.Context, p tenant.Principal, in *submitInpu
 	}
 	if len(r.Jobs) == 1 {
 		out.Location = "/jobs/" + r.Jobs[0].ID
-	}
-	if r.Replayed {
-		out.Replayed = "true"
 	}
 	return out, nil
 }
