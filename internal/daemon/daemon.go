@@ -181,6 +181,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	if d.listener, err = lc.Listen(ctx, "tcp", d.cfg.Listen); err == nil {
 		connections := d.cfg.Security.connections(ctx, d.log)
 		metrics.WatchConnections(connections.Open)
+		metrics.WatchLimits(entry.Counts)
 		d.listener = connections.Limit(d.listener)
 	}
 	return fault.Wrap(err, fault.Unavailable, "HX-CONF-010", "the address "+d.cfg.Listen+" cannot be listened on", "stop what uses it, or set listen")

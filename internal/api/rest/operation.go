@@ -22,6 +22,7 @@ import (
 func private[I, O any](a *API, op huma.Operation, h func(ctx context.Context, p tenant.Principal, in *I) (*O, error)) {
 	op.Security = []map[string][]string{{schemeBearer: {}}, {schemeAPIKey: {}}}
 	op.Middlewares = huma.Middlewares{a.authenticate}
+	a.guarded[op.Method+" "+op.Path] = true
 	register(a, op, func(ctx context.Context, in *I) (*O, error) {
 		// Without the middleware this is the zero Principal, which may do nothing.
 		p, _ := ctx.Value(principalKey{}).(tenant.Principal)
