@@ -22,7 +22,8 @@ start from their last checkpoint.
 
 The configuration is a YAML file; every key can be overridden by the environment
 (HYPERVISORD_SECTION__KEY), and GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD and
-GOVC_INSECURE fill what the vsphere section leaves empty.
+GOVC_INSECURE fill what the vsphere section leaves empty. A key that ends in _file,
+and store, take credential:NAME, too: a credential that systemd hands over.
 
 SIGHUP makes it read the configuration again and take over ` + strings.Join(daemon.LiveKeys(), ", ") + `.
 Of other keys that changed it says in the log that they take effect at the next

@@ -230,6 +230,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	releaseStart()
 	d.engine.url = d.URL()
 	d.log.Info("ready", "url", d.URL(), "version", version.String(), "state_dir", d.cfg.StateDir, "store", d.cfg.Store, "workers", d.cfg.Workers)
+	notify(ctx, d.log, notifyReady) // who is told may connect: the port is open
 	g, run := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.engine.Run(run) })
 	g.Go(func() error {
@@ -252,6 +253,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		<-run.Done()
 		d.stopping()
 		d.log.Info("stopping")
+		notify(context.WithoutCancel(ctx), d.log, notifyStopping)
 		return d.shutdown(ctx)
 	})
 	err := g.Wait()
