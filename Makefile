@@ -12,6 +12,7 @@ GOVC      := $(TOOLS)/govc
 VERSITYGW := $(TOOLS)/versitygw
 BUF       := $(TOOLS)/node_modules/.bin/buf
 OTLP      := $(TOOLS)/otlp-receiver
+GOVULNCHECK := $(TOOLS)/govulncheck
 export PATH := $(TOOLS):$(PATH):/usr/sbin:/sbin
 
 # Pinned: `latest` means different things on different module proxies.
@@ -21,9 +22,10 @@ GOVC_VERSION     := v0.39.0
 VERSITYGW_VERSION := v1.8.0
 BUF_VERSION       := 1.75.0
 GQLGEN_VERSION    := v0.17.98
+GOVULNCHECK_VERSION := v1.9.0
 
 DEMO_TOOLS  := qemu-img qemu-system-x86_64
-TEST_TOOLS  := $(DEMO_TOOLS) gcc strace ip mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres prometheus
+TEST_TOOLS  := $(DEMO_TOOLS) gcc strace ip mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres prometheus systemd-analyze
 BENCH_TOOLS := qemu-img openssl
 
 .PHONY: help
@@ -45,6 +47,12 @@ test: lint race e2e ## Everything that must pass: linters, race tests, integrati
 
 .PHONY: ci
 ci: test ## What CI runs
+	@# Without the internet nobody can look; the line says so.
+	@if scripts/vuln.sh --reachable; then $(MAKE) --no-print-directory vuln; fi
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) ## Known vulnerabilities in what the programs call; red if it could not look
+	@scripts/vuln.sh $(GOVULNCHECK) ./...
 
 .PHONY: lint
 lint: $(GOLANGCI) $(DEADCODE) ## Format, vet, linters, dead code, tidy modules
@@ -112,6 +120,8 @@ $(GOLANGCI):
 	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 $(DEADCODE):
 	GOBIN=$(TOOLS) $(GO) install golang.org/x/tools/cmd/deadcode@$(DEADCODE_VERSION)
+$(GOVULNCHECK):
+	GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
 $(GOVC):
 	GOBIN=$(TOOLS) $(GO) install github.com/vmware/govmomi/govc@$(GOVC_VERSION)
 $(VERSITYGW):

@@ -13,6 +13,7 @@ package_of() {
 	ip) echo iproute2 ;;
 	postgres) echo postgresql ;; # the tests run servers of their own
 	prometheus) echo prometheus ;; # promtool is in it; the tests run servers of their own
+	systemd-analyze) echo systemd ;; # it looks at the unit; no service is started
 	gcc) echo "gcc libc6-dev" ;; # the race detector needs cgo
 	strace | openssl | tmux | tar | virt-v2v | python3) echo "$1" ;;
 	*) echo "deps.sh: no package known for $1" >&2; exit 2 ;;

@@ -25,7 +25,8 @@ start from their last checkpoint.
 
 The configuration is a YAML file; every key can be overridden by the environment
 (HYPERVISORD_SECTION__KEY), and GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD and
-GOVC_INSECURE fill what the vsphere section leaves empty.
+GOVC_INSECURE fill what the vsphere section leaves empty. A key that ends in _file,
+and store, take credential:NAME, too: a credential that systemd hands over.
 
 The first start makes an API key, in the file auth.key_file. At a terminal it is shown,
 once; elsewhere only with --print-first-key, on standard output (the log is on standard

@@ -77,6 +77,16 @@ var rows = []row{
 			{`histogram_quantile(0.5, sum by (le) (rate(hypervisord_http_request_duration_seconds_bucket{SELECT}[$__rate_interval])))`, "median"},
 			{`histogram_quantile(0.99, sum by (le) (rate(hypervisord_http_request_duration_seconds_bucket{SELECT}[$__rate_interval])))`, "99 %"},
 		}},
+		{"Calls at the rate limits", "Anonymous: an address without a credential. Credentials: an address whose credentials were refused.", series, "reqps", 8, []query{
+			{`sum by (limit, outcome) (rate(hypervisord_limiter_requests_total{SELECT}[$__rate_interval]))`, "{{limit}} {{outcome}}"},
+		}},
+		{"Connections", "Refused: a client, or all together, had too many.", series, "short", 8, []query{
+			{`sum(hypervisord_connections{SELECT})`, "open"},
+			{`sum by (reason) (increase(hypervisord_connections_refused_total{SELECT}[$__rate_interval]))`, "refused: {{reason}}"},
+		}},
+		{"Callers that the limits remember", "65,536 at most for each.", series, "short", 8, []query{
+			{`max by (limit) (hypervisord_limiter_buckets{SELECT})`, "{{limit}}"},
+		}},
 	}},
 	{"Database", []panel{
 		{"Time of a transaction", "With the wait for the disk.", series, "s", 8, []query{

@@ -50,7 +50,11 @@ func readKey(path string) (Digest, error) {
 	if err != nil {
 		return Digest{}, fault.Wrap(err, fault.Invalid, "HX-AUTH-021", "the API key file "+path+" cannot be read", "check its permissions")
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	others := info.Mode().Perm() & 0o077
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && filepath.Dir(path) == filepath.Clean(dir) {
+		others &^= 0o040 // systemd lets its service read by an ACL, which shows so
+	}
+	if others != 0 {
 		return Digest{}, fault.Newf(fault.Invalid, "HX-AUTH-022", "chmod 600 "+path, "the API key file %s is open to others (mode %04o)", path, info.Mode().Perm())
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile))

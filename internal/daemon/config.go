@@ -26,7 +26,8 @@ import (
 const DefaultConfigPath = "/etc/hypersdk/config.yaml"
 
 // Config is the daemon's configuration: a strict YAML file, each key of which
-// HYPERVISORD_SECTION__KEY in the environment overrides.
+// HYPERVISORD_SECTION__KEY in the environment overrides. A key that ends in _file, and
+// store, take credential:NAME, too.
 type Config struct {
 	Listen   string `yaml:"listen"`    // address of the API; loopback by default
 	StateDir string `yaml:"state_dir"` // database, keys, identity; owned by one daemon
@@ -165,6 +166,9 @@ func Load(path string, env vsphere.Lookup, environ []string) (Config, error) {
 		}
 	}
 	if err := overlay(&c, environ); err != nil {
+		return c, err
+	}
+	if err := c.credentials(env); err != nil {
 		return c, err
 	}
 	if c.VSphere, err = c.VSphere.withGovc(env); err != nil {

@@ -14,8 +14,10 @@ type SecurityConfig struct {
 	// TrustedProxies are the networks of the proxies whose X-Forwarded-For is
 	// believed.
 	TrustedProxies []string `yaml:"trusted_proxies"`
+	// Anonymous bounds how often each client may call what asks for no credential.
+	Anonymous AnonymousConfig `yaml:"anonymous"`
 	// ProbeNetworks are where health probes and scrapers come from: connections are
-	// kept for them when there are no others.
+	// kept for them when there are no others, and Anonymous does not hold for them.
 	ProbeNetworks []string          `yaml:"probe_networks"`
 	Connections   ConnectionsConfig `yaml:"connections"`
 }
@@ -31,10 +33,19 @@ type RateLimitConfig struct {
 	PerEndpoint map[string]int `yaml:"per_endpoint"`
 }
 
+// AnonymousConfig bounds each client's calls of what is open to all: health, metrics,
+// the documents and pages, gRPC's health and reflection, and what is not there.
+type AnonymousConfig struct {
+	Enabled           bool `yaml:"enabled"`
+	RequestsPerMinute int  `yaml:"requests_per_minute"` // of one address (IPv6: one /64)
+	Burst             int  `yaml:"burst"`               // requests at once
+}
+
 // defaultSecurity stops what runs wild, and no more.
 func defaultSecurity() SecurityConfig {
 	return SecurityConfig{
 		RateLimit:     RateLimitConfig{Enabled: true, RequestsPerMinute: 60_000, Burst: 10_000},
+		Anonymous:     AnonymousConfig{Enabled: true, RequestsPerMinute: 1200, Burst: 600},
 		ProbeNetworks: []string{"127.0.0.0/8", "::1/128"}, Connections: defaultConnections(),
 	}
 }
@@ -42,6 +53,9 @@ func defaultSecurity() SecurityConfig {
 func (s SecurityConfig) check() (wrong []string) {
 	if what := s.RateLimit.rates().Check(); what != "" {
 		wrong = append(wrong, "security.rate_limit."+what)
+	}
+	if what := (gate.Rates{PerMinute: s.Anonymous.RequestsPerMinute, Burst: s.Anonymous.Burst}).Check(); what != "" {
+		wrong = append(wrong, "security.anonymous."+what)
 	}
 	wrong = append(wrong, checkNetworks("security.trusted_proxies", s.TrustedProxies)...)
 	wrong = append(wrong, checkNetworks("security.probe_networks", s.ProbeNetworks)...)
@@ -84,10 +98,15 @@ func (s SecurityConfig) limits() *gate.Limits {
 
 // gate makes what all doors ask. limits may be nil.
 func (s SecurityConfig) gate(who gate.Authenticator, limits *gate.Limits) *gate.Gate {
-	if limits == nil { // a nil pointer in an interface is not a nil interface
-		return gate.New(who, nil).Behind(s.proxies(), nil)
+	var limiter gate.Limiter
+	if limits != nil { // a nil pointer in an interface is not a nil interface
+		limiter = limits
 	}
-	return gate.New(who, limits).Behind(s.proxies(), nil)
+	g := gate.New(who, limiter).Behind(s.proxies(), nil)
+	if s.Anonymous.Enabled {
+		g.LimitStrangers(s.Anonymous.RequestsPerMinute, s.Anonymous.Burst, networks(s.ProbeNetworks), nil)
+	}
+	return g
 }
 
 // isLoopback tells whether only this machine reaches the address of a listener.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,5 +65,52 @@ func TestConnectionConfig(t *testing.T) {
 	}
 	if _, err := Load(write(t, "security: {probe_networks: [10.0.0.1]}\n"), none, nil); err == nil || !strings.Contains(err.Error(), "probe_networks") {
 		t.Error(err)
+	}
+}
+
+// TestStrangersAreLimited: by the keys of the configuration, but not who probes; the
+// metrics tell.
+func TestStrangersAreLimited(t *testing.T) {
+	o := newObserved(t, func(c *Config) {
+		c.Security.Anonymous = AnonymousConfig{Enabled: true, RequestsPerMinute: 1, Burst: 2}
+		c.Security.ProbeNetworks = []string{"127.0.0.1/32"}
+	})
+	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.5.0.2")}}
+	client := &http.Client{Transport: &http.Transport{DialContext: from.DialContext}}
+	defer client.CloseIdleConnections()
+	var got []int
+	for _, path := range []string{"/health", "/docs/", "/docs/graphql", "/grpc.health.v1.Health/Check"} {
+		method := http.MethodGet
+		if strings.HasPrefix(path, "/grpc") {
+			method = http.MethodPost
+		}
+		r, err := http.NewRequestWithContext(t.Context(), method, o.daemon.URL()+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		res, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		got = append(got, res.StatusCode)
+	}
+	if !slices.Equal(got, []int{200, 200, 429, 429}) {
+		t.Errorf("answers: %v", got)
+	}
+	for range 5 {
+		if status, _ := o.ask(http.MethodGet, "/livez", ""); status != http.StatusOK {
+			t.Errorf("a probe gets %d", status)
+		}
+	}
+	_, text := o.ask(http.MethodGet, "/metrics", "")
+	for _, want := range []string{
+		`hypervisord_limiter_requests_total{limit="anonymous",outcome="refused"} 2`, `hypervisord_limiter_buckets{limit="anonymous"} 1`,
+		`hypervisord_limiter_requests_total{limit="principal",outcome="refused"} 0`, `hypervisord_limiter_requests_total{limit="credentials",outcome="refused"} 0`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in %s", want, text)
+		}
 	}
 }

@@ -184,6 +184,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	if d.listener, err = lc.Listen(ctx, "tcp", d.cfg.Listen); err == nil {
 		connections := d.cfg.Security.connections(ctx, d.log)
 		metrics.WatchConnections(connections.Open)
+		metrics.WatchLimits(entry.Counts)
 		d.listener = connections.Limit(d.listener)
 	}
 	return fault.Wrap(err, fault.Unavailable, "HX-CONF-010", "the address "+d.cfg.Listen+" cannot be listened on", "stop what uses it, or set listen")
@@ -240,6 +241,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	releaseStart()
 	d.engine.url = d.URL()
 	d.log.Info("ready", "url", d.URL(), "version", version.String(), "state_dir", d.cfg.StateDir, "store", d.cfg.Store, "workers", d.cfg.Workers)
+	notify(ctx, d.log, notifyReady) // who is told may connect: the port is open
 	g, run := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.engine.Run(run) })
 	g.Go(func() error {
@@ -262,6 +264,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		<-run.Done()
 		d.stopping()
 		d.log.Info("stopping")
+		notify(context.WithoutCancel(ctx), d.log, notifyStopping)
 		return d.shutdown(ctx)
 	})
 	err := g.Wait()

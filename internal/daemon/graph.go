@@ -43,5 +43,5 @@ func (d *Daemon) pages() ([]rest.Door, error) {
 		return nil, nil
 	}
 	h, err := pages.New()
-	return []rest.Door{{Pattern: pages.Pattern, Handler: h}}, err
+	return []rest.Door{{Pattern: pages.Pattern, Handler: h, Open: true}}, err
 }

@@ -44,6 +44,13 @@ func (b *buckets[K]) look(key K, r rate) (left int, next time.Duration, ok bool)
 	return b.count(key, r, 0)
 }
 
+// len tells how many keys are remembered.
+func (b *buckets[K]) len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.full.Len()
+}
+
 func (b *buckets[K]) count(key K, r rate, turns int) (left int, next time.Duration, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -33,7 +33,13 @@ type Gate struct {
 	proxies Proxies
 	strikes *buckets[netip.Addr] // refused credentials; nil: not counted
 	denied  func(d Denial)       // nil: nobody wants to know
+
+	strangers        *strangers // nil: not limited
+	charged, entered tally
 }
+
+// CodeGuessed is the code of a caller who is not looked at: Strikes tells how long.
+const CodeGuessed = "HX-GATE-002"
 
 // strike is how many credentials of one client may be refused.
 var strike = rate{perMinute: 60, burst: 30}
@@ -58,8 +64,10 @@ func (g *Gate) Behind(proxies Proxies, now func() time.Time) *Gate {
 func (g *Gate) Enter(r *http.Request, door string) (tenant.Principal, error) {
 	client := network(g.proxies.client(r))
 	if g.strikes != nil {
-		if _, _, ok := g.strikes.look(client, strike); !ok {
-			return tenant.Principal{}, fault.New(fault.Exhausted, "HX-GATE-002", "too many credentials from this address were refused", "wait, and check the credential")
+		_, _, ok := g.strikes.look(client, strike)
+		g.entered.note(ok)
+		if !ok {
+			return tenant.Principal{}, fault.New(fault.Exhausted, CodeGuessed, "too many credentials from this address were refused", "wait, and check the credential")
 		}
 	}
 	p, err := g.Again(r, door)
@@ -100,7 +108,9 @@ func (g *Gate) Charge(ctx context.Context, p tenant.Principal, operation string)
 	if g.limiter == nil {
 		return Allowance{}, nil
 	}
-	return g.limiter.Take(p, operation)
+	a, err := g.limiter.Take(p, operation)
+	g.charged.note(err == nil)
+	return a, err
 }
 
 // address is the client's; "" if it has none.

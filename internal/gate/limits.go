@@ -89,7 +89,7 @@ func (l *Limits) Take(p tenant.Principal, operation string) (Allowance, error) {
 		policy, r.perMinute = own, l.rates.Own[own]
 	}
 	left, next, ok := l.taken.take(bucket{p.Tenant(), p.Name(), policy}, r)
-	a := Allowance{Policy: policy, Limit: int64(r.perMinute), Window: time.Minute, Remaining: int64(left), Reset: next}
+	a := r.allowance(policy, left, next)
 	if ok {
 		return a, nil
 	}

@@ -40,6 +40,7 @@ func everything() *Metrics {
 	})
 	m.Bandwidth(limit.NewTree(limit.Plan{}))
 	m.WatchConnections(func() (int, map[string]int64) { return 0, nil })
+	m.WatchLimits(func(func(string, int64, int64, int)) {})
 	m.WatchWebhooks(func(context.Context) (map[webhook.BreakerState]int64, int64, time.Time, error) {
 		return nil, 0, time.Time{}, nil
 	})
@@ -144,7 +145,7 @@ func TestLint(t *testing.T) {
 		"method": "a list in rest, and other", "path": "the routes, and other", "status": "HTTP codes; states of jobs and steps",
 		"provider": "configured ones", "format": "a list in step, and workflow", "type": "types of steps", "quota": "tenant.Quotas",
 		"direction": "in code", "phase": "in code", "outcome": "in code", "result": "in code", "purpose": "in code", "what": "in code",
-		"level": "limit.Levels", "priority": "four", "state": "in code", "reason": "package admission", "operation": "in code",
+		"level": "limit.Levels", "limit": "three", "priority": "four", "state": "in code", "reason": "package admission; in gate", "operation": "in code",
 		"version": "one", "go_version": "one",
 	}
 	for _, m := range registered(t, m) {

@@ -56,6 +56,17 @@ func floods() []abuse {
 			return got
 		}},
 		{name: "streams: one more than a caller may have, by three doors", want: fmt.Sprintf("%d open, then 429 HX-STREAM-001, HX-STREAM-001, ResourceExhausted HX-STREAM-001; afterwards 200", stream.PerPrincipal), try: tooManyStreams},
+		{name: "limit: calls without a key", want: fmt.Sprintf("%d calls, then 429 HX-GATE-005 by three paths; with the key 200, elsewhere 200", strangerBurst), try: func(w *world, c caller) string {
+			n, paths := 0, []string{"/livez", "/nowhere", "/openapi.json", "/schemas/config.json"}
+			for c.as("").rest("GET", paths[n%4], "", "X-Forwarded-For", fmt.Sprintf("10.%d.0.1", n%250)) != "429 HX-GATE-005" {
+				n++
+			}
+			got := c.rest("GET", "/metrics", "")
+			if more := c.rest("GET", "/nowhere", ""); more != got || more != c.rest("GET", "/startupz", "") {
+				return more
+			}
+			return fmt.Sprintf("%d calls, then %s by three paths; with the key %s, elsewhere %s", n, got, c.rest("GET", "/jobs", ""), w.us.rest("GET", "/livez", ""))
+		}},
 		{name: "labels: 1,000 paths, methods and hosts", want: "no new series", try: labels},
 	}
 }

@@ -76,6 +76,9 @@ type party struct {
 // burst is how many calls a caller may make at once of each policy.
 const burst = 200
 
+// strangerBurst is how many calls an address may make without a key.
+const strangerBurst = 1100
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -91,6 +94,7 @@ func newWorld(t *testing.T) *world {
 	limits := gate.NewLimits(gate.Rates{PerMinute: 600_000, Burst: burst, Own: map[string]int{"/nodes": 1}}, nil)
 	entrance := gate.New(auth.NewRing(auth.NewKey(sha256.Sum256([]byte(rootKey)), tenant.NewPrincipal(tenant.Default, "root", tenant.All()...)), w.store, nil), limits).
 		Behind(gate.Proxies{netip.MustParsePrefix(proxyIP + "/32")}, nil)
+	entrance.LimitStrangers(1, strangerBurst, nil, nil)
 	api := w.doors(ctx, log, entrance)
 	w.api, w.logger = api, log
 	must(t, limits.Assign(api.Operations()))

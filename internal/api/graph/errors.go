@@ -151,6 +151,13 @@ func (g *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if after := retryAfter(e.Kind, err); after > 0 {
 		h.Set("Retry-After", strconv.Itoa(after))
 	}
+	if status == http.StatusUnauthorized || e.Code == gate.CodeGuessed {
+		strikes := g.deps.Gate.Strikes(r)
+		strikes.Set(h)
+		if e.Code == gate.CodeGuessed {
+			strikes.SetRetry(h)
+		}
+	}
 	g.write(w, r, status, &graphql.Response{Errors: gqlerror.List{shown}})
 }
 

@@ -280,6 +280,30 @@ func TestHealth(t *testing.T) {
 	failed(t, err, codes.NotFound, "HX-GRPC-012")
 }
 
+// What asks for no credential is limited by address; the service is not.
+func TestStrangersAreLimited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(d *deps, _ *http.Server) {
+		d.Gate.Behind(nil, nil)
+		d.Gate.LimitStrangers(1, 2, nil, nil)
+	})
+	client := grpc_health_v1.NewHealthClient(w.conn)
+	for range 2 {
+		_, err := client.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+		must(t, err)
+	}
+	_, err := client.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	failed(t, err, codes.ResourceExhausted, "HX-GATE-005")
+	failed(t, w.conn.Invoke(t.Context(), "/hypervisord.v1.HypervisordService/Nothing", &pb.GetStatusRequest{}, &pb.Status{}), codes.ResourceExhausted, "HX-GATE-005")
+	reflection, err := reflectionpb.NewServerReflectionClient(w.conn).ServerReflectionInfo(t.Context())
+	must(t, err)
+	_, err = reflection.Recv()
+	failed(t, err, codes.ResourceExhausted, "HX-GATE-005")
+	if _, err := call[pb.Status](w, "GetStatus", &pb.GetStatusRequest{}); err != nil {
+		t.Error("with a key: ", err)
+	}
+}
+
 func gzipped(t *testing.T, raw []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer

@@ -45,6 +45,10 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if out.flow = eager; r.URL.Path == watchPath {
 			out.flow = live
 		}
+		if err := d.admitStranger(w, r); err != nil {
+			_ = d.refusals.Write(out, r, d.refuse(r.Context(), &call{requestID: gate.RequestID(r.Context())}, err)) // as below
+			return
+		}
 		d.mux.ServeHTTP(out, r)
 		return
 	}
@@ -62,6 +66,11 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admit lets a caller in and reads the body.
 func (d *Door) admit(w http.ResponseWriter, r *http.Request, m method, c *call) (err error) {
 	if c.principal, err = d.deps.Gate.Enter(r, name); err != nil {
+		strikes := d.deps.Gate.Strikes(r)
+		strikes.Set(w.Header())
+		if fault.Is(err, fault.Exhausted) {
+			return &limitError{err, max(strikes.Reset, time.Second)}
+		}
 		return err
 	}
 	c.enter = func() error {
@@ -77,6 +86,16 @@ func (d *Door) admit(w http.ResponseWriter, r *http.Request, m method, c *call) 
 		c.principal = c.principal.Keyed(r.Header.Get(headerKey))
 	}
 	return readBody(w, r, d.body)
+}
+
+// admitStranger takes a turn of the client's for what is open to all.
+func (d *Door) admitStranger(w http.ResponseWriter, r *http.Request) error {
+	allowance, err := d.deps.Gate.Stranger(r)
+	allowance.Set(w.Header())
+	if err != nil {
+		return &limitError{err, max(allowance.Reset, time.Second)}
+	}
+	return nil
 }
 
 // envelope is what gRPC puts in front of a message.

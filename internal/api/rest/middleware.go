@@ -116,10 +116,28 @@ func describe(v any) string {
 func (a *API) route(w http.ResponseWriter, r *http.Request) {
 	_, pattern := a.mux.Handler(r)
 	name(r, pattern)
+	if !a.guarded[pattern] && !a.admitStranger(w, r) {
+		return
+	}
 	if pattern == "" {
 		w = &unrouted{ResponseWriter: w, api: a, r: r}
 	}
 	a.mux.ServeHTTP(w, r)
+}
+
+// admitStranger takes a turn of the client's for what is open to all, and for what
+// is not there. Else the request is answered.
+func (a *API) admitStranger(w http.ResponseWriter, r *http.Request) bool {
+	if a.deps.Gate == nil {
+		return true
+	}
+	allowance, err := a.deps.Gate.Stranger(r)
+	allowance.Set(w.Header())
+	if err != nil {
+		allowance.SetRetry(w.Header())
+		a.refuse(w, r, err)
+	}
+	return err == nil
 }
 
 type unrouted struct {

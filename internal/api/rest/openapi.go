@@ -180,15 +180,15 @@ func (a *API) routeDocument() error {
 	doc := a.huma.OpenAPI()
 	doc.AddOperation(&huma.Operation{
 		OperationID: "openapi", Method: http.MethodGet, Path: "/openapi.json", Tags: tagDaemon, Summary: "This document",
-		Responses: map[string]*huma.Response{"200": {
+		Responses: withProblem(doc.Components.Schemas, map[string]*huma.Response{"200": {
 			Description: "OpenAPI 3.1",
 			Content:     map[string]*huma.MediaType{mediaJSON: {Schema: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}}},
-		}},
+		}}),
 	})
 	if a.deps.Metrics != nil {
 		doc.AddOperation(&huma.Operation{
 			OperationID: "metrics", Method: http.MethodGet, Path: "/metrics", Tags: tagDaemon, Summary: "Metrics for Prometheus",
-			Responses: map[string]*huma.Response{"200": textResponse("The exposition format that the scraper accepts", "text/plain", "application/openmetrics-text")},
+			Responses: withProblem(doc.Components.Schemas, map[string]*huma.Response{"200": textResponse("The exposition format that the scraper accepts", "text/plain", "application/openmetrics-text")}),
 		})
 		a.mux.Handle("GET /metrics", a.deps.Metrics)
 	}

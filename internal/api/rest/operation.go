@@ -23,6 +23,7 @@ func private[I, O any](a *API, op huma.Operation, h func(ctx context.Context, p 
 	op.Security = []map[string][]string{{schemeBearer: {}}, {schemeAPIKey: {}}}
 	op.Middlewares = huma.Middlewares{a.authenticate}
 	op.Parameters = append(op.Parameters, keyParameters(op)...)
+	a.guarded[op.Method+" "+op.Path] = true
 	register(a, op, func(ctx context.Context, in *I) (*O, error) {
 		// Without the middleware this is the zero Principal, which may do nothing.
 		c, _ := ctx.Value(callerKey{}).(caller)

@@ -126,6 +126,13 @@ func (p *Problem) GetHeaders() http.Header {
 // refuse answers an error where huma has no hand in it.
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.problem(r.Context(), err)
+	if a.deps.Gate != nil && (p.Status == http.StatusUnauthorized || p.Code == gate.CodeGuessed) {
+		strikes := a.deps.Gate.Strikes(r)
+		strikes.Set(w.Header())
+		if p.Code == gate.CodeGuessed {
+			strikes.SetRetry(w.Header())
+		}
+	}
 	for name, values := range p.GetHeaders() {
 		if w.Header().Get(name) == "" { // the limit knows better how long to wait
 			w.Header()[name] = values

@@ -37,11 +37,12 @@ type Deps struct {
 	Version   string
 }
 
-// Door is a way in beside the operations, on the same port: it asks the gate by
-// itself. Pattern is http.ServeMux's.
+// Door is a way in beside the operations, on the same port. Pattern is
+// http.ServeMux's. The door asks the gate by itself, unless it is Open to all.
 type Door struct {
 	Pattern string
 	Handler http.Handler
+	Open    bool
 }
 
 // Inventory lists the VMs of the configured providers. The empty provider name
@@ -68,9 +69,10 @@ type API struct {
 	probes  []probe
 	up      atomic.Bool // the start is over
 	started time.Time
-	body    time.Duration // to send the body of a request
-	write   time.Duration // for one write of a stream
-	crew    *crew         // runs the requests of HTTP/2
+	body    time.Duration   // to send the body of a request
+	write   time.Duration   // for one write of a stream
+	crew    *crew           // runs the requests of HTTP/2
+	guarded map[string]bool // the patterns of what asks the gate; anything else is open to all
 	// closing tells whether the daemon stops.
 	closing func() bool
 }
@@ -84,7 +86,7 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	}
 	a := &API{
 		deps: d, mux: http.NewServeMux(), started: time.Now(), body: bodyTime, write: writeTime, probes: newProbes(d.Health),
-		crew: newCrew(ctx.Done()), closing: func() bool { return ctx.Err() != nil },
+		crew: newCrew(ctx.Done()), guarded: map[string]bool{}, closing: func() bool { return ctx.Err() != nil },
 	}
 	a.huma = newHuma(a)
 	a.routeJobs()
@@ -112,6 +114,7 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	}
 	for _, door := range d.Doors {
 		a.mux.Handle(door.Pattern, door.Handler)
+		a.guarded[door.Pattern] = !door.Open
 	}
 	a.chain = a.middleware()
 	return a, nil

@@ -45,7 +45,7 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 			MaxReceiveBufferPerStream: streamBuffer, MaxReceiveBufferPerConnection: connBuffer,
 			SendPingTimeout: pingAfter, PingTimeout: pingTime, WriteByteTimeout: writeByte,
 		},
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 }
 

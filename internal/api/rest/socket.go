@@ -47,6 +47,7 @@ func (a *API) routeSocket() {
 		Responses:  withProblem(doc.Components.Schemas, map[string]*huma.Response{"101": {Description: "The WebSocket"}}),
 	})
 	a.mux.HandleFunc("GET /ws", a.serveSocket)
+	a.guarded["GET /ws"] = true
 }
 
 // SocketMessage is one message of GET /ws.
@@ -70,7 +71,7 @@ func (a *API) serveSocket(w http.ResponseWriter, r *http.Request) {
 	)
 	known := stream.HasCredential(r) || !stream.Upgrades(r)
 	if known {
-		if p, err = a.enterSocket(request); err != nil {
+		if p, err = a.enterSocket(w, request); err != nil {
 			a.refuse(w, r, err)
 			return
 		}
@@ -85,7 +86,7 @@ func (a *API) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	if !known {
 		if err = awaitKey(r.Context(), socket, request); err == nil {
-			p, err = a.enterSocket(request)
+			p, err = a.enterSocket(w, request)
 		}
 	}
 	if err == nil {
@@ -105,13 +106,18 @@ func closeCode(err error) (int, string) {
 	return stream.CodeOf(err)
 }
 
-// enterSocket authenticates and charges.
-func (a *API) enterSocket(r *http.Request) (tenant.Principal, error) {
+// enterSocket authenticates and charges. Once the socket is open, the headers of w
+// go nowhere.
+func (a *API) enterSocket(w http.ResponseWriter, r *http.Request) (tenant.Principal, error) {
 	p, err := a.deps.Gate.Enter(r, doorSocket)
 	if err != nil {
 		return p, err
 	}
-	_, err = a.deps.Gate.Charge(r.Context(), p, "stream_events")
+	allowance, err := a.deps.Gate.Charge(r.Context(), p, "stream_events")
+	allowance.Set(w.Header())
+	if err != nil {
+		allowance.SetRetry(w.Header())
+	}
 	return p, err
 }
 
