@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -25,8 +26,13 @@ func main() {
 	doors := flag.String("doors", "REST,gRPC,gRPC each,GraphQL", "what is compared with the first")
 	flag.Parse()
 	b.doors, b.ops = strings.Split(*doors, ","), strings.Split(*ops, ",")
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := b.run(ctx)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	var err error
+	if flag.Arg(0) == bare.name {
+		err = serveBare(ctx, flag.Arg(1), flag.Arg(2))
+	} else {
+		err = b.run(ctx)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -104,8 +110,8 @@ func (b *bench) compareDoors(ctx context.Context, op string) error {
 	return nil
 }
 
-// compareGuards submits by REST to a daemon with all that stands around a call, and
-// to one with as little of it as the configuration allows.
+// compareGuards submits to a server with nothing around a call, to a daemon with as
+// little of it as the configuration allows, and to one with all of it.
 func (b *bench) compareGuards(ctx context.Context, op string) error {
 	s := section{name: op}
 	collector, err := collect()
@@ -114,9 +120,14 @@ func (b *bench) compareGuards(ctx context.Context, op string) error {
 	}
 	defer collector.stop()
 	var contestants []contestant
-	for _, kind := range []guard{nothing, everything} {
+	for _, kind := range []guard{bare, nothing, everything} {
 		kind.collector = collector.url
-		d, err := b.start(ctx, filepath.Join(b.dir, kind.name), kind)
+		var d *daemon
+		if dir := filepath.Join(b.dir, kind.name); kind.name == bare.name {
+			d, err = b.startBare(ctx, dir)
+		} else {
+			d, err = b.start(ctx, dir, kind)
+		}
 		if err != nil {
 			return err
 		}
