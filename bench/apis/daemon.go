@@ -40,8 +40,10 @@ type guard struct {
 }
 
 var (
-	nothing    = guard{name: "without", config: "auth: {disabled: true}\n"}
-	everything = guard{name: "with", trace: true}
+	bare    = guard{name: "bare"}
+	nothing = guard{name: "without", config: "auth: {disabled: true}\nsecurity: {rate_limit: {enabled: false}}\n"}
+	// The limit is looked at, and never reached.
+	everything = guard{name: "with", config: "security: {rate_limit: {requests_per_minute: 10000000, burst: 10000000}}\n", trace: true}
 )
 
 // start starts a daemon that runs no jobs but keeps them, and waits until it answers.

@@ -184,13 +184,13 @@ type grpcDoor struct {
 	md   metadata.MD
 }
 
-const service = "/hypervisord.v1.HypervisordService/"
+const methods = "/hypervisord.v1.HypervisordService/"
 
 func (d *grpcDoor) close() { _ = d.conn.Close() }
 
 func (d *grpcDoor) submit(ctx context.Context) error {
 	s, out := spec(), &pb.JobResponse{}
-	err := d.conn.Invoke(metadata.NewOutgoingContext(ctx, d.md), service+"SubmitJob", &pb.JobRequest{
+	err := d.conn.Invoke(metadata.NewOutgoingContext(ctx, d.md), methods+"SubmitJob", &pb.JobRequest{
 		VmPath: s.VMPath, Format: s.Format, OutputPath: s.OutputPath, NotBefore: timestamppb.New(*s.NotBefore), Labels: s.Labels,
 	}, out)
 	return errors.Join(err, some(len(out.GetJobId()), 36))
@@ -198,14 +198,14 @@ func (d *grpcDoor) submit(ctx context.Context) error {
 
 func (d *grpcDoor) get(ctx context.Context, id string) error {
 	out := &pb.JobStatusResponse{}
-	err := d.conn.Invoke(metadata.NewOutgoingContext(ctx, d.md), service+"GetJobStatus", &pb.JobStatusRequest{JobId: id}, out)
+	err := d.conn.Invoke(metadata.NewOutgoingContext(ctx, d.md), methods+"GetJobStatus", &pb.JobStatusRequest{JobId: id}, out)
 	return errors.Join(err, same(out.GetJob().GetId(), id))
 }
 
 func (d *grpcDoor) list(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(ctx, d.md))
 	defer cancel()
-	s, err := d.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, service+"ListJobs")
+	s, err := d.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, methods+"ListJobs")
 	if err != nil {
 		return err
 	}

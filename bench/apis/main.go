@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -21,11 +22,17 @@ func main() {
 	flag.DurationVar(&b.turn, "turn", 2*time.Second, "length of a turn")
 	flag.StringVar(&b.bin, "bin", "bin/hypervisord", "the daemon")
 	flag.StringVar(&b.out, "out", "docs/bench/apis.md", "where the tables go; - for standard output only")
+	ops := flag.String("operations", "submit,get,list,overhead", "what is measured")
 	doors := flag.String("doors", "REST,gRPC,gRPC each,GraphQL", "what is compared with the first")
 	flag.Parse()
-	b.doors = strings.Split(*doors, ",")
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := b.run(ctx)
+	b.doors, b.ops = strings.Split(*doors, ","), strings.Split(*ops, ",")
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	var err error
+	if flag.Arg(0) == bare.name {
+		err = serveBare(ctx, flag.Arg(1), flag.Arg(2))
+	} else {
+		err = b.run(ctx)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -38,14 +45,15 @@ type bench struct {
 	clients, rounds int
 	turn            time.Duration
 	bin, out        string
-	doors           []string
+	doors, ops      []string
 
 	dir      string // of everything, removed at the end
 	sections []section
 }
 
-// operations are what is compared, on a daemon of their own each.
-var operations = []string{"submit", "get", "list"}
+// overhead is the operation that compares what stands around a submit; the others
+// compare the doors.
+const overhead = "overhead"
 
 func (b *bench) run(ctx context.Context) error {
 	var err error
@@ -56,13 +64,14 @@ func (b *bench) run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(b.dir) //nolint:errcheck // temporary
-	for _, op := range operations {
-		if err := b.compareDoors(ctx, op); err != nil {
+	for _, op := range b.ops {
+		compare := b.compareDoors
+		if op == overhead {
+			compare = b.compareGuards
+		}
+		if err := compare(ctx, op); err != nil {
 			return fmt.Errorf("%s: %w", op, err)
 		}
-	}
-	if err := b.compareGuards(ctx); err != nil {
-		return fmt.Errorf("overhead: %w", err)
 	}
 	return b.report()
 }
@@ -101,19 +110,24 @@ func (b *bench) compareDoors(ctx context.Context, op string) error {
 	return nil
 }
 
-// compareGuards submits by REST to a daemon with all that stands around a call, and
-// to one with as little of it as the configuration allows.
-func (b *bench) compareGuards(ctx context.Context) error {
-	s := section{name: "overhead"}
+// compareGuards submits to a server with nothing around a call, to a daemon with as
+// little of it as the configuration allows, and to one with all of it.
+func (b *bench) compareGuards(ctx context.Context, op string) error {
+	s := section{name: op}
 	collector, err := collect()
 	if err != nil {
 		return err
 	}
 	defer collector.stop()
 	var contestants []contestant
-	for _, kind := range []guard{nothing, everything} {
+	for _, kind := range []guard{bare, nothing, everything} {
 		kind.collector = collector.url
-		d, err := b.start(ctx, filepath.Join(b.dir, kind.name), kind)
+		var d *daemon
+		if dir := filepath.Join(b.dir, kind.name); kind.name == bare.name {
+			d, err = b.startBare(ctx, dir)
+		} else {
+			d, err = b.start(ctx, dir, kind)
+		}
 		if err != nil {
 			return err
 		}

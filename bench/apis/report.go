@@ -18,19 +18,20 @@ func (b *bench) report() error {
 		"median of %d turns of %s, in turns. Every client has a connection of its own, but those of gRPC share one, as the callers of a program do, in the rows named gRPC. Clients decode their answers, on the same cores. The daemon keeps the jobs (they wait for tomorrow) and logs each request. "+
 		"Allocations and CPU are the daemon's alone.\n\n", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), b.clients, b.rounds, b.turn)
 	t.WriteString("Ratios are of the medians (p50). get asks for one of 200 jobs, list for the newest 50 with all their fields.\n\n")
-	for _, s := range b.sections {
-		if s.name == "overhead" {
-			t.WriteString("\n## What stands around a submit\n\nREST's submit to two daemons in turns: `without` has authentication switched off and traces nothing; " +
-				"`with` looks up an API key and sends its traces to a collector. " +
-				"Events, from which the audit is made, belong to the transaction of every change and cannot be switched off.\n\n")
+	for i, s := range b.sections {
+		if s.name == overhead {
+			t.WriteString("\n## What stands around a submit\n\nThe same submit to three servers in turns. `bare` has the daemon's HTTP stack (log and metrics of each request included), service, store and dispatcher, and nothing around the call: " +
+				"no credentials, limits and traces, and nobody puts the events into the audit log. `without` is the daemon with authentication, limits and traces switched off: the audit log cannot be. " +
+				"`with` is the daemon that looks up an API key and a limit, sends its traces to a collector, and hashes and signs the audit log. " +
+				"The event of a submit belongs to its transaction, in all three.\n\n")
 		}
-		if s.name == "overhead" || s.name == operations[0] {
+		if s.name == overhead || i == 0 {
 			t.WriteString("| operation | | calls/s | mean | p50 | p99 | ratio | bar | allocs | KiB | CPU |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
 		}
 		first := s.rows[0].median
-		for i, r := range s.rows {
+		for j, r := range s.rows {
 			ratio, bar := "", ""
-			if i > 0 {
+			if j > 0 {
 				x := r.median.p50.Seconds() / first.p50.Seconds()
 				ratio = fmt.Sprintf("%.2f", x)
 				switch promised, ok := bars[r.name]; {

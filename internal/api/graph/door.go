@@ -58,6 +58,7 @@ func New(d Deps) *Door {
 	seen := newCache()
 	g.exec.SetQueryCache(seen)
 	g.exec.Use(&limits{seen: seen})
+	g.exec.Use(plain{})
 	return g
 }
 

@@ -161,8 +161,18 @@ func (g *Door) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	g.write(w, r, status, &graphql.Response{Errors: gqlerror.List{shown}})
 }
 
+// encode writes an answer. The executor has written the data: to look through it
+// once more takes a tenth of the time of a list.
+func encode(response *graphql.Response) ([]byte, error) {
+	if len(response.Errors) > 0 || len(response.Extensions) > 0 || len(response.Data) == 0 || response.HasNext != nil {
+		return json.Marshal(response)
+	}
+	text := make([]byte, 0, len(response.Data)+len(`{"data":}`))
+	return append(append(append(text, `{"data":`...), response.Data...), '}'), nil
+}
+
 func (g *Door) write(w http.ResponseWriter, _ *http.Request, status int, response *graphql.Response) {
-	text, err := json.Marshal(response)
+	text, err := encode(response)
 	if err != nil {
 		status, text = http.StatusInternalServerError, []byte(`{"errors":[{"message":"internal error","extensions":{"code":"HX-INT-001","kind":"internal"}}]}`)
 	}
