@@ -51,7 +51,8 @@ type Daemon struct {
 	reload   reload
 	firstKey secret.Secret // that this start made
 
-	certificate *certificate // nil: plain HTTP
+	certificate *certificate       // nil: plain HTTP
+	clients     *auth.Certificates // nil: clients show none
 }
 
 // New opens the state and the listener. Run must follow, or Close. Kinds:
@@ -160,7 +161,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	}
 	var api *rest.API
 	api, err = rest.New(doors, rest.Deps{
-		Service: d.engine.Service, Retention: d.engine.retention, Audit: d.engine.audit, Inventory: d.engine, Gate: entry, Hall: d.streams, Health: d.health(),
+		Service: d.engine.Service, Retention: d.engine.retention, Audit: d.engine.audit, Inventory: d.engine, Gate: entry, Hall: d.streams, Health: d.health(), SignIn: d.cfg.signIn(),
 		Metrics: metrics.Handler(), Observe: metrics.Request, Tracer: d.tracing.Tracer(), Log: d.log, Version: version.String(),
 		Doors: slices.Concat(d.grpc(doors, entry, func(ctx context.Context) bool { return api.Ready(ctx) }), []rest.Door{d.graph(entry)}, tryouts),
 	})
@@ -210,7 +211,14 @@ func (d *Daemon) authenticator() (gate.Authenticator, error) {
 		}
 		d.firstKey = secret.New(strings.TrimSpace(string(text)))
 	}
-	return auth.NewRing(auth.NewKey(digest, who("key:default")), d.engine.store, nil), nil
+	tokens, err := d.cfg.Security.OIDC.tokens(d.engine.store)
+	if err != nil {
+		return nil, err
+	}
+	if d.clients, err = d.cfg.TLS.certificates(d.engine.store, d.log); err != nil {
+		return nil, err
+	}
+	return auth.NewCredentials(auth.NewRing(auth.NewKey(digest, who("key:default")), d.engine.store, nil), tokens, d.clients), nil
 }
 
 // FirstKey is the API key that this start made; empty if there was one.

@@ -2,8 +2,9 @@
 // storage of its example, with the accounts that tests sign in as. Tests use it as
 // the other side: other people's code decides what a token and a device grant are.
 //
-//	oidc-issuer HOST:PORT
+//	oidc-issuer HOST:PORT LIFETIME
 //
+// LIFETIME is how long the codes of the device grant are good, as 1m.
 // It writes its URL to the standard output, and stops when its standard input ends.
 // Beside the protocol it has controls, under /test/, for what a test needs of an
 // issuer: approve a device (approve, deny), turn the signing key (rotate), sign
@@ -34,8 +35,12 @@ func main() {
 }
 
 func run() error {
-	if len(os.Args) != 2 {
-		return fmt.Errorf("usage: oidc-issuer HOST:PORT")
+	if len(os.Args) != 3 {
+		return fmt.Errorf("usage: oidc-issuer HOST:PORT LIFETIME")
+	}
+	life, err := time.ParseDuration(os.Args[2])
+	if err != nil {
+		return err
 	}
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", os.Args[1])
 	if err != nil {
@@ -52,7 +57,7 @@ func run() error {
 	provider, err := op.NewProvider(&op.Config{
 		CryptoKey: sha256.Sum256([]byte(issuer)), CryptoKeyId: "tokens", GrantTypeRefreshToken: true,
 		DeviceAuthorization: op.DeviceAuthorizationConfig{
-			Lifetime: time.Minute, PollInterval: time.Second, UserFormPath: "/device", UserCode: op.UserCodeBase20,
+			Lifetime: life, PollInterval: time.Second, UserFormPath: "/device", UserCode: op.UserCodeBase20,
 		},
 	}, s, op.StaticIssuer(issuer), op.WithAllowInsecure())
 	if err != nil {

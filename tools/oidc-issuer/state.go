@@ -99,6 +99,12 @@ func (s *state) TokenRequestByRefreshToken(ctx context.Context, token string) (o
 	return r, err
 }
 
+// GetRefreshTokenInfo is asked before a refresh token is revoked.
+func (s *state) GetRefreshTokenInfo(ctx context.Context, client, token string) (user, id string, err error) {
+	_, _ = s.TokenRequestByRefreshToken(ctx, token)
+	return s.Storage.GetRefreshTokenInfo(ctx, client, token)
+}
+
 // SetUserinfoFromScopes leaves it to SetUserinfoFromRequest.
 func (s *state) SetUserinfoFromScopes(context.Context, *oidc.UserInfo, string, string, []string) error {
 	return nil
