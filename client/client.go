@@ -210,6 +210,10 @@ func (c *Client) send(ctx context.Context, q call) (*http.Response, error) {
 		return nil, err
 	}
 	res, err := c.http.Do(req)
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // an alert of TLS
+		return nil, &Error{Code: "HX-CLIENT-009", Detail: fmt.Sprintf("the daemon at %s refuses the connection: %s", c.base, reason(err)),
+			Fix: "show a client certificate that it trusts, or a newer one", Err: err}
+	}
 	if err != nil {
 		return nil, &Error{Code: "HX-CLIENT-004", Detail: fmt.Sprintf("the daemon at %s does not answer: %s", c.base, reason(err)),
 			Fix: "start hypervisord, or check the address", Err: err, transient: true}
