@@ -267,7 +267,7 @@ func TestTrustIsReadAgain(t *testing.T) {
 	t.Parallel()
 	ca, next := newAuthority(t, "ours"), newAuthority(t, "the next")
 	c := &clock{}
-	g := newGuarded(t, ca, ca.list(time.Hour), c.now, auth.Holder{Certificate: "cn:ci", Tenant: "acme", Role: tenant.Operator})
+	g := newGuarded(t, ca, ca.list(45*time.Minute), c.now, auth.Holder{Certificate: "cn:ci", Tenant: "acme", Role: tenant.Operator})
 	one, two := ca.named("ci"), ca.named("ci")
 	open, also := g.client(one), g.client(two)
 	want := func(client *http.Client, want string) {
@@ -285,7 +285,7 @@ func TestTrustIsReadAgain(t *testing.T) {
 	g.certificates.Reload()
 	want(open, "cert:cn:ci")
 
-	g.put("crl.pem", ca.list(time.Hour, one.Leaf.SerialNumber))
+	g.put("crl.pem", ca.list(45*time.Minute, one.Leaf.SerialNumber))
 	g.certificates.Reload()
 	want(open, "HX-MTLS-001") // over the open connection
 	open.CloseIdleConnections()
@@ -294,15 +294,16 @@ func TestTrustIsReadAgain(t *testing.T) {
 
 	c.move(30 * time.Minute)
 	want(also, "cert:cn:ci")
-	c.move(30 * time.Minute)
-	want(also, "HX-MTLS-001") // the list is out of date, and so is the certificate
+	c.move(20 * time.Minute)
+	want(also, "HX-MTLS-001") // the list is out of date
 	g.put("ca.pem", next.pem())
 	g.put("crl.pem", next.list(2*time.Hour))
 	c.move(2 * time.Second) // without a signal
 	want(also, "HX-MTLS-001")
-	fresh := next.client(func(f *x509.Certificate) { f.Subject.CommonName = "ci"; f.NotAfter = time.Now().Add(2 * time.Hour) })
-	c.move(-61 * time.Minute)
-	want(g.client(fresh), "cert:cn:ci")
+	fresh := g.client(next.named("ci"))
+	want(fresh, "cert:cn:ci")
+	c.move(20 * time.Minute)
+	want(fresh, "HX-MTLS-001") // it has expired
 }
 
 func TestTrustRefusesFiles(t *testing.T) {

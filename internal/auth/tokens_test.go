@@ -10,9 +10,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -298,8 +301,21 @@ func TestKeysOfTheIssuer(t *testing.T) {
 	c.move(11 * time.Second)
 	want(later, good)
 	i.Down()
+	asked, back := refusing(t, strings.TrimPrefix(i.URL, "http://"))
 	c.move(time.Hour)
+	for range 3 {
+		want(later, good)
+	}
+	if n := asked(); n != 1 {
+		t.Errorf("an issuer in trouble was asked %d times, although its key is known", n)
+	}
+	c.move(time.Minute)
 	want(later, good)
+	if n := asked(); n != 2 {
+		t.Errorf("an issuer in trouble was asked %d times in two minutes", n)
+	}
+	back()
+	c.move(11 * time.Second)
 	want(forged(t, jose.ES256, mine, map[string]any{"kid": "k"}, claims), nobodyKnows)
 	fresh := newTokens(i, c)
 	if got := word(t, fresh, later); got != nobodyKnows {
@@ -309,4 +325,19 @@ func TestKeysOfTheIssuer(t *testing.T) {
 	c.move(time.Minute)
 	want(later, unknown)
 	want(i.Sign(nil, claims), good)
+}
+
+// refusing is in the issuer's place, and counts who asks.
+func refusing(t *testing.T, address string) (asked func() int64, end func()) {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+	must(t, err)
+	var n atomic.Int64
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n.Add(1)
+		w.WriteHeader(http.StatusBadGateway)
+	})}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	return n.Load, func() { _ = server.Close(); <-done }
 }

@@ -102,7 +102,7 @@ func (s *Session) write() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	text, err := json.Marshal(&s.kept)
+	text, err := json.Marshal(&s.kept) //nolint:gosec // the file is where the tokens belong
 	if err != nil {
 		return err
 	}

@@ -127,6 +127,9 @@ func (o *observed) audited(issuer string, header []string) {
 				Type string `json:"type"`
 				ID   string `json:"id"`
 			} `json:"actor"`
+			Metadata struct {
+				Code string `json:"code"`
+			} `json:"metadata"`
 		} `json:"items"`
 	}
 	o.eventually("the audit to tell of the tokens", func() bool {
@@ -134,12 +137,12 @@ func (o *observed) audited(issuer string, header []string) {
 		if err := json.Unmarshal([]byte(answer), &page); err != nil {
 			o.Fatal(answer)
 		}
-		made, refused := false, false
+		told := map[string]bool{}
 		for _, e := range page.Entries {
-			made = made || e.Event == "key.created" && e.Actor.Type == "user" && e.Actor.ID == "oidc:alice@"+issuer
-			refused = refused || e.Event == "access.denied" && e.Actor.ID == "oidc:bob@"+issuer
+			told[strings.TrimSpace(strings.Join([]string{e.Event, e.Actor.Type, e.Actor.ID, e.Metadata.Code}, " "))] = true
 		}
-		return made && refused
+		return told["key.created user oidc:alice@"+issuer] && told["access.denied user oidc:bob@"+issuer+" HX-AUTH-002"] &&
+			told["access.denied anonymous anonymous HX-OIDC-005"] && told["access.denied anonymous anonymous HX-TENANT-001"]
 	})
 }
 

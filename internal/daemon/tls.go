@@ -29,7 +29,7 @@ type TLSConfig struct {
 	Clients       []ClientConfig `yaml:"clients"`         // who they are
 }
 
-func (t TLSConfig) enabled() bool { return t.CertFile != "" }
+func (t *TLSConfig) enabled() bool { return t.CertFile != "" }
 
 func (c *Config) checkTLS() (wrong []string) {
 	t := c.TLS

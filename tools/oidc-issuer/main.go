@@ -15,6 +15,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -36,7 +37,7 @@ func main() {
 
 func run() error {
 	if len(os.Args) != 3 {
-		return fmt.Errorf("usage: oidc-issuer HOST:PORT LIFETIME")
+		return errors.New("usage: oidc-issuer HOST:PORT LIFETIME")
 	}
 	life, err := time.ParseDuration(os.Args[2])
 	if err != nil {
@@ -76,7 +77,7 @@ func run() error {
 		_ = server.Close()
 	}()
 	fmt.Println(issuer)
-	if err := server.Serve(l); err != http.ErrServerClosed {
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -42,17 +42,17 @@ type Issuer struct {
 }
 
 // Start runs an issuer until the test is over.
-func Start(t testing.TB) *Issuer {
-	t.Helper()
-	return StartHasty(t, time.Minute)
+func Start(tb testing.TB) *Issuer {
+	tb.Helper()
+	return StartHasty(tb, time.Minute)
 }
 
 // StartHasty runs one whose device codes are good for so long.
-func StartHasty(t testing.TB, life time.Duration) *Issuer {
-	t.Helper()
-	i := &Issuer{t: t, life: life}
+func StartHasty(tb testing.TB, life time.Duration) *Issuer {
+	tb.Helper()
+	i := &Issuer{t: tb, life: life}
 	i.start("127.0.0.1:0")
-	t.Cleanup(func() { i.stop() })
+	tb.Cleanup(func() { i.stop() })
 	return i
 }
 
@@ -62,7 +62,7 @@ func (i *Issuer) start(address string) {
 	if err != nil {
 		i.t.Fatal("oidc-issuer is missing: make .cache/tools/oidc-issuer, and put that directory into PATH")
 	}
-	cmd := exec.Command(program, address, i.life.String()) //nolint:noctx // it ends when its standard input does
+	cmd := exec.Command(program, address, i.life.String()) //nolint:noctx,gosec // it ends when its standard input does; a fixed program, arguments of the test
 	in, err := cmd.StdinPipe()
 	i.must(err)
 	out, err := cmd.StdoutPipe()
