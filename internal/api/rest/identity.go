@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
@@ -21,13 +22,6 @@ type SignInOIDC struct {
 	ClientID string   `json:"client_id,omitempty" doc:"A public client with the device grant"`
 	Scopes   []string `json:"scopes,omitempty" nullable:"false"`
 	Token    string   `json:"token" doc:"Which to send: id_token or access_token"`
-}
-
-// Identity is who calls.
-type Identity struct {
-	Actor       string              `json:"actor" doc:"As the events and the audit log name the caller" example:"key:ci/hvk_ABCDEFGH"`
-	Tenant      tenant.ID           `json:"tenant"`
-	Permissions []tenant.Permission `json:"permissions" nullable:"false"`
 }
 
 func (a *API) routeIdentity() {
@@ -54,14 +48,10 @@ type signInOutput struct {
 }
 
 type identityOutput struct {
-	Body Identity
+	Body service.Identity
 }
 
-// getWhoami takes any principal, of whatever permissions; the scope refuses nobody's.
-func (*API) getWhoami(_ context.Context, p tenant.Principal, _ *struct{}) (*identityOutput, error) {
-	if p.Tenant() == "" {
-		_, err := p.Scope(tenant.JobRead)
-		return nil, err
-	}
-	return &identityOutput{Identity{Actor: p.Name(), Tenant: p.Tenant(), Permissions: p.Permissions()}}, nil
+func (a *API) getWhoami(ctx context.Context, p tenant.Principal, _ *struct{}) (*identityOutput, error) {
+	who, err := a.deps.Service.WhoAmI(ctx, p)
+	return &identityOutput{who}, err
 }
