@@ -34,6 +34,7 @@ const (
 type keySet struct {
 	fetch func(ctx context.Context) ([]jose.JSONWebKey, error)
 	now   func() time.Time
+	told  func(err error) // of each question; nil: nobody wants to know
 
 	mu     sync.Mutex
 	keys   []jose.JSONWebKey
@@ -104,6 +105,9 @@ func (s *keySet) refresh(ctx context.Context, without bool) error {
 		s.mu.Unlock()
 		keys, err := s.fetch(context.WithoutCancel(ctx)) // the others wait for it, too
 		s.settle(keys, err)
+		if s.told != nil {
+			s.told(err)
+		}
 		return err
 	}
 	if flight == nil || without {

@@ -66,6 +66,10 @@ func NewTokens(policy TokenPolicy, issuer *Issuer, accounts Accounts, now func()
 	return t
 }
 
+// OnFetch sets who is told of each question for the issuer's keys. Call it before the
+// first request.
+func (t *Tokens) OnFetch(f func(err error)) { t.keys.told = f }
+
 // Authenticate verifies the token and maps its claims. Kinds as those of
 // Credentials.
 func (t *Tokens) Authenticate(ctx context.Context, text string) (tenant.Principal, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/fault"
+	"github.com/hypersdk/hypersdk/internal/telemetry"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
@@ -156,6 +157,15 @@ func (o *OIDCConfig) trust() (*tls.Config, error) {
 	}
 	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
 		fault.Wrap(err, fault.Invalid, "HX-OIDC-009", "security.oidc.ca_file cannot be used", "give a readable file of certificates as PEM")
+}
+
+// issuerAsked tells the operator of an issuer that does not answer: callers whose key
+// is known do not notice.
+func (d *Daemon) issuerAsked(metrics *telemetry.Metrics, err error) {
+	metrics.IssuerKeys(err)
+	if err != nil {
+		d.log.Warn("the keys of the issuer are not to be had", "issuer", d.cfg.Security.OIDC.Issuer, "error", fault.Detail(err))
+	}
 }
 
 // signIn is what the daemon tells everybody about how to sign in.

@@ -145,7 +145,7 @@ func (c *Config) providers(log *slog.Logger, o vsphere.Observer) (map[string]pro
 
 // open makes the doors.
 func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
-	authenticator, err := d.authenticator()
+	authenticator, err := d.authenticator(metrics)
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	return fault.Wrap(err, fault.Unavailable, "HX-CONF-010", "the address "+d.cfg.Listen+" cannot be listened on", "stop what uses it, or set listen")
 }
 
-func (d *Daemon) authenticator() (gate.Authenticator, error) {
+func (d *Daemon) authenticator(metrics *telemetry.Metrics) (gate.Authenticator, error) {
 	who := func(name string) tenant.Principal {
 		return tenant.NewPrincipal(tenant.Default, name, tenant.All()...)
 	}
@@ -214,6 +214,9 @@ func (d *Daemon) authenticator() (gate.Authenticator, error) {
 	tokens, err := d.cfg.Security.OIDC.tokens(d.engine.store)
 	if err != nil {
 		return nil, err
+	}
+	if tokens != nil {
+		tokens.OnFetch(func(err error) { d.issuerAsked(metrics, err) })
 	}
 	if d.clients, err = d.cfg.TLS.certificates(d.engine.store, d.log); err != nil {
 		return nil, err

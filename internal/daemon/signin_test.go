@@ -94,7 +94,7 @@ func TestTokensByEveryDoor(t *testing.T) {
 	}
 	o.stop()
 	o.start()
-	for name, ask := range map[string]func(string) (int, string){"rest": doors["rest"], "grpc": doors["grpc"], "graphql": doors["graphql"]} {
+	for name, ask := range doors {
 		if status, answer := ask(alice); status != http.StatusServiceUnavailable {
 			t.Errorf("%s without the issuer's keys: %d %s", name, status, answer)
 		}
@@ -112,6 +112,9 @@ func TestTokensByEveryDoor(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = res.Body.Close()
+	if _, metrics := o.ask("GET", "/metrics", ""); !strings.Contains(metrics, `hypervisord_oidc_key_fetches_total{outcome="failed"} 1`) || len(o.log.with("keys of the issuer")) == 0 {
+		t.Error("nobody tells of the issuer that does not answer")
+	}
 	if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
 		t.Errorf("%d, Retry-After %q", res.StatusCode, res.Header.Get("Retry-After"))
 	}
