@@ -13,6 +13,7 @@ VERSITYGW := $(TOOLS)/versitygw
 BUF       := $(TOOLS)/node_modules/.bin/buf
 OTLP      := $(TOOLS)/otlp-receiver
 GOVULNCHECK := $(TOOLS)/govulncheck
+ISSUER    := $(TOOLS)/oidc-issuer
 export PATH := $(TOOLS):$(PATH):/usr/sbin:/sbin
 
 # Pinned: `latest` means different things on different module proxies.
@@ -62,18 +63,18 @@ lint: $(GOLANGCI) $(DEADCODE) ## Format, vet, linters, dead code, tidy modules
 	@# A module of its own: River is no dependency of the programs.
 	cd bench/engine && $(GO) vet ./... && $(GO) mod tidy -diff
 	$(GOLANGCI) run --allow-parallel-runners
-	@# storetest, pgtest and conform serve tests: no program reaches them, and -test would hide what only tests use.
+	@# storetest, pgtest, issuertest and conform serve tests: no program reaches them, and -test would hide what only tests use.
 	@# What is in scalars.go but not called is called by generated code that is not.
-	@out="$$($(DEADCODE) ./... | grep -vE '^internal/(store/(storetest|pgtest)/|api/conform/|api/graph/scalars.go)' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
+	@out="$$($(DEADCODE) ./... | grep -vE '^internal/(store/(storetest|pgtest)/|auth/issuertest/|api/conform/|api/graph/scalars.go)' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
 
 .PHONY: race
-race: $(GOVC) $(VERSITYGW) $(OTLP) ## All package tests under the race detector, with the real parts; every format without it
+race: $(GOVC) $(VERSITYGW) $(OTLP) $(ISSUER) ## All package tests under the race detector, with the real parts; every format without it
 	@scripts/deps.sh $(TEST_TOOLS)
 	$(GO) test -race -short -timeout 20m ./...
 	$(GO) test -timeout 20m ./internal/daemon ./internal/gate
 
 .PHONY: e2e
-e2e: build $(VERSITYGW) ## The three programs end to end, and the short chaos run (as root: it mounts file systems)
+e2e: build $(VERSITYGW) $(ISSUER) ## The three programs end to end, and the short chaos run (as root: it mounts file systems)
 	@scripts/deps.sh $(TEST_TOOLS)
 	$(GO) test -count=1 -timeout 20m -tags e2e ./e2e/...
 
@@ -130,3 +131,5 @@ $(BUF):
 	npm install --prefix $(TOOLS) --no-audit --no-fund --ignore-scripts @bufbuild/buf@$(BUF_VERSION)
 $(OTLP): tools/otlp-receiver/main.go tools/otlp-receiver/go.mod
 	cd tools/otlp-receiver && $(GO) build -o $@ .
+$(ISSUER): tools/oidc-issuer/main.go tools/oidc-issuer/state.go tools/oidc-issuer/control.go tools/oidc-issuer/go.mod
+	cd tools/oidc-issuer && $(GO) build -o $@ .

@@ -29,6 +29,10 @@ import (
 // authentication.
 type Options struct {
 	APIKey string
+	// Token returns the token of an OpenID Connect issuer for the next request, if
+	// there is no APIKey. It is asked before each; it must remember, and renew what
+	// expires.
+	Token func(ctx context.Context) (string, error)
 	// HTTPClient carries the requests, e.g. for a CA of your own. It should have
 	// no Timeout: that would cut event streams. Not for unix sockets.
 	HTTPClient *http.Client
@@ -40,12 +44,12 @@ type Options struct {
 // Client talks to one daemon. Its methods may be called concurrently. They
 // repeat a request that got no answer, or one of status 502, 503 or 504: what
 // changes anything carries an idempotency key, so that it is done once. An error is
-// an *Error, or that of the context.
+// an *Error, that of the context, or that of Options.Token.
 type Client struct {
 	base  *url.URL
 	http  *http.Client
-	sign  func(h http.Header) // adds the key, which no printer of a Client can see
-	keyed *keys               // nil: each call has a key by chance
+	sign  func(ctx context.Context, h http.Header) error // adds the credential, which no printer of a Client can see
+	keyed *keys                                          // nil: each call has a key by chance
 }
 
 const (
@@ -79,11 +83,19 @@ func New(baseURL string, o Options) (*Client, error) {
 		c.http = newHTTP("", o.TLS)
 	}
 	agent := cmp.Or(o.UserAgent, "hypersdk-client")
-	c.sign = func(h http.Header) {
+	c.sign = func(ctx context.Context, h http.Header) error {
 		h.Set("User-Agent", agent)
-		if o.APIKey != "" {
-			h.Set("Authorization", "Bearer "+o.APIKey)
+		credential := o.APIKey
+		if credential == "" && o.Token != nil {
+			var err error
+			if credential, err = o.Token(ctx); err != nil {
+				return err
+			}
 		}
+		if credential != "" {
+			h.Set("Authorization", "Bearer "+credential)
+		}
+		return nil
 	}
 	return c, nil
 }
@@ -194,8 +206,14 @@ func (c *Client) send(ctx context.Context, q call) (*http.Response, error) {
 	if q.header != nil {
 		req.Header = q.header.Clone()
 	}
-	c.sign(req.Header)
+	if err := c.sign(ctx, req.Header); err != nil {
+		return nil, err
+	}
 	res, err := c.http.Do(req)
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // an alert of TLS
+		return nil, &Error{Code: "HX-CLIENT-009", Detail: fmt.Sprintf("the daemon at %s refuses the connection: %s", c.base, reason(err)),
+			Fix: "show a client certificate that it trusts, or a newer one", Err: err}
+	}
 	if err != nil {
 		return nil, &Error{Code: "HX-CLIENT-004", Detail: fmt.Sprintf("the daemon at %s does not answer: %s", c.base, reason(err)),
 			Fix: "start hypervisord, or check the address", Err: err, transient: true}

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/hypersdk/hypersdk/client"
+	"github.com/hypersdk/hypersdk/internal/auth/issuertest"
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere/vcsim"
 )
 
@@ -36,7 +37,8 @@ func TestSecretsAreNowhere(t *testing.T) {
 	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer hook.Close()
 	h := newHouse(t, vcsim.Options{VMs: smallVMs(), Password: s.seed("vCenter's password")})
-	h.extra = "webhooks:\n  allow_private: [127.0.0.0/8]\n"
+	issuer := issuertest.Start(t)
+	h.extra = "webhooks:\n  allow_private: [127.0.0.0/8]\n" + signIn(issuer)
 	key := "hvk_" + s.seed("the API key")
 	if err := os.MkdirAll(h.state, 0o700); err != nil {
 		t.Fatal(err)
@@ -50,6 +52,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	s.credentials()
 	s.wrongPlaces()
 	s.keys()
+	s.tokens(d, issuer)
 	s.work(h, d, hook.URL)
 	s.hooks(d, hook.URL)
 	s.programs(h, d, key)
@@ -97,7 +100,7 @@ const mark = "c4n4ry"
 
 // marks is what text begins with that may be a secret, plain or in base64.
 func marks() []string {
-	all := []string{mark, "hvk_"}
+	all := []string{mark, "hvk_", "eyJ"} // the last begins every token
 	for _, m := range all {
 		all = append(all, base64.RawStdEncoding.EncodeToString([]byte(m))[:4*len(m)/3])
 	}

@@ -55,6 +55,7 @@ var floors = map[string]int{
 	"internal/artifact":                     5,
 	"internal/dispatch":                     5,
 	"internal/auth":                         5,
+	"internal/auth/issuertest":              0,
 	"internal/telemetry":                    6,
 	"internal/gate":                         6,
 	"internal/workflow":                     6,
@@ -158,9 +159,10 @@ func imports(t *testing.T, path string) []string {
 // from outside.
 func TestNothingRunsPrograms(t *testing.T) {
 	allowed := map[string]bool{
-		"internal/demo":         true, // it boots its result in QEMU
-		"internal/store/pgtest": true, // it runs a database for tests
-		"internal/child":        true, // what steps of workflows need: fixed arguments, a process group, a directory of their own
+		"internal/demo":            true, // it boots its result in QEMU
+		"internal/store/pgtest":    true, // it runs a database for tests
+		"internal/auth/issuertest": true, // and this an issuer
+		"internal/child":           true, // what steps of workflows need: fixed arguments, a process group, a directory of their own
 	}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {

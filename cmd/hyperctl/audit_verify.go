@@ -91,7 +91,7 @@ database was restored. Beside a SQLite file the daemon keeps one
 				defer l.Close() //nolint:errcheck // only read
 				lines = databaseLog(cmd.Context(), l)
 			default:
-				d, err := console.Connect(c.server, c.keyFile, c.caFile)
+				d, err := c.access().Connect()
 				if err != nil {
 					return err
 				}

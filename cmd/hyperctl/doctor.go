@@ -96,7 +96,7 @@ const (
 // not answer there is nothing to see.
 func examine(ctx context.Context, c *ctl) []finding {
 	found := []finding{c.examineWay()}
-	d, err := console.Connect(c.server, c.keyFile, c.caFile)
+	d, err := c.access().Connect()
 	if err != nil {
 		return append(found, failed(checkDaemon, err))
 	}

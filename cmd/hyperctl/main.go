@@ -34,6 +34,8 @@ type ctl struct {
 	caFile   string
 	key      string // idempotency key of what the command changes
 	json     bool
+
+	certFile, certKeyFile string
 }
 
 // exitError ends the program with a code; everything was said already.
@@ -47,7 +49,8 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		Use:   "hyperctl",
 		Short: "Operate a hypervisord",
 		Long: `Hyperctl talks to a running hypervisord. The API key comes from --api-key-file or
-HYPERVISORD_API_KEY.
+HYPERVISORD_API_KEY; without one, the login of 'hyperctl login' counts, or the client
+certificate of --cert.
 
 ` + console.ExitHelp,
 		Version:       version.String(),
@@ -63,8 +66,10 @@ HYPERVISORD_API_KEY.
 	f.StringVar(&c.keyFile, "api-key-file", os.Getenv("HYPERVISORD_API_KEY_FILE"), "file that holds the API key (default $HYPERVISORD_API_KEY_FILE)")
 	f.StringVar(&c.caFile, "ca", os.Getenv("HYPERVISORD_CA_FILE"), "file with the CA of the daemon's certificate, besides the system's (default $HYPERVISORD_CA_FILE)")
 	f.StringVar(&c.key, "idempotency-key", "", "change once however often this is repeated (for 24 hours); by chance unless given")
+	f.StringVar(&c.certFile, "cert", os.Getenv("HYPERVISORD_CERT_FILE"), "client certificate to show to the daemon (default $HYPERVISORD_CERT_FILE)")
+	f.StringVar(&c.certKeyFile, "cert-key", os.Getenv("HYPERVISORD_CERT_KEY_FILE"), "key of --cert (default $HYPERVISORD_CERT_KEY_FILE)")
 	f.BoolVar(&c.json, "json", false, "write JSON")
-	root.AddCommand(webhooksCommand(c))
+	root.AddCommand(webhooksCommand(c), loginCommand(c), logoutCommand(c), whoamiCommand(c))
 	root.AddCommand(jobsCommand(c), schedulesCommand(c), retentionCommand(c), vmsCommand(c), statusCommand(c), nodesCommand(c), tenantsCommand(c), keysCommand(c))
 	root.AddCommand(doctorCommand(c), eventsCommand(c), profilesCommand(c), validateCommand(c), supportCommand(c), auditCommand(c))
 
@@ -88,7 +93,7 @@ HYPERVISORD_API_KEY.
 
 // connect makes the client of the daemon.
 func (c *ctl) connect() (*client.Client, error) {
-	d, err := console.Connect(c.server, c.keyFile, c.caFile)
+	d, err := c.access().Connect()
 	if err != nil {
 		return nil, err
 	}

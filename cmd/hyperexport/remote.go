@@ -15,7 +15,10 @@ import (
 type remote struct{ c *client.Client }
 
 func newRemote(url, keyFile string) (*remote, error) {
-	c, err := console.Connect(url, keyFile, os.Getenv("HYPERVISORD_CA_FILE"))
+	c, err := console.Access{
+		Server: url, KeyFile: keyFile, CAFile: os.Getenv("HYPERVISORD_CA_FILE"),
+		CertFile: os.Getenv("HYPERVISORD_CERT_FILE"), CertKeyFile: os.Getenv("HYPERVISORD_CERT_KEY_FILE"),
+	}.Connect()
 	return &remote{c: c}, err
 }
 

@@ -30,7 +30,7 @@ type Entry struct {
 
 // Actor is who did it.
 type Actor struct {
-	Type string `json:"type" doc:"user (a person or a key), node, system or anonymous"`
+	Type string `json:"type" doc:"user (a person, a key or a certificate), node, system or anonymous"`
 	ID   string `json:"id"`
 	IP   string `json:"ip,omitempty"`
 }

@@ -30,7 +30,7 @@ func (k *Key) Authenticate(r *http.Request) (tenant.Principal, error) {
 	given := credential(r.Header)
 	if given == "" {
 		return tenant.Principal{}, fault.New(fault.Unauthenticated, "HX-AUTH-010", "the request carries no API key",
-			"send the header `Authorization: Bearer KEY` or `X-API-Key: KEY`; the daemon's log says where it keeps the key")
+			"send the header `Authorization: Bearer KEY` or `X-API-Key: KEY`; the daemon's log says where it keeps the key, and GET /auth/config what else it takes")
 	}
 	sum := digestOf(given)
 	if subtle.ConstantTimeCompare(sum[:], k.digest[:]) != 1 {

@@ -22,20 +22,7 @@ const DefaultServer = "http://127.0.0.1:8080"
 // HYPERVISORD_API_KEY; never from the command line, which others can read. caFile
 // may be empty: then the system's CAs are trusted.
 func Connect(url, keyFile, caFile string) (*client.Client, error) {
-	key := os.Getenv("HYPERVISORD_API_KEY")
-	if keyFile != "" {
-		text, err := os.ReadFile(keyFile)
-		if err != nil {
-			return nil, fault.Wrap(err, fault.Invalid, "HX-CLI-004", "the API key file "+keyFile+" cannot be read", "check its path and permissions")
-		}
-		key = strings.TrimSpace(string(text))
-	}
-	trust, err := trusted(caFile)
-	if err != nil {
-		return nil, err
-	}
-	c, err := client.New(url, client.Options{APIKey: key, TLS: trust})
-	return c, ServerError(err)
+	return Access{Server: url, KeyFile: keyFile, CAFile: caFile}.Connect()
 }
 
 // trusted adds the CAs of a file to the system's.

@@ -139,7 +139,7 @@ func DefaultConfig() Config {
 		Pages:          pagesLocal,
 		Health:         HealthConfig{QueueDepth: 1000},
 		Webhooks:       defaultWebhooks(),
-		TLS:            TLSConfig{MinVersion: "1.3"},
+		TLS:            TLSConfig{MinVersion: "1.3", ClientAuth: clientAuthOff},
 		Security:       defaultSecurity(),
 	}
 }
@@ -224,6 +224,7 @@ func (c *Config) complete() {
 	if c.SecretsKeyFile == "" {
 		c.SecretsKeyFile = filepath.Join(c.StateDir, "secrets.key")
 	}
+	c.Security.OIDC.complete()
 }
 
 func (c *Config) check() error {
@@ -254,6 +255,8 @@ func (c *Config) checkAddress() []string {
 		return []string{fmt.Sprintf("listen: %q is not HOST:PORT", c.Listen)}
 	case c.Auth.Disabled && (ip == nil || !ip.IsLoopback()) && host != "localhost":
 		return []string{"auth.disabled: only with a loopback listen address"}
+	case c.Auth.Disabled && (c.Security.OIDC.Issuer != "" || c.TLS.ClientAuth != clientAuthOff):
+		return []string{"auth.disabled: not together with security.oidc or tls.client_auth: nobody would be asked who calls"}
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ type SecurityConfig struct {
 	// kept for them when there are no others, and Anonymous does not hold for them.
 	ProbeNetworks []string          `yaml:"probe_networks"`
 	Connections   ConnectionsConfig `yaml:"connections"`
+	OIDC          OIDCConfig        `yaml:"oidc"`
 }
 
 // RateLimitConfig bounds how often each principal may call, on each node.
@@ -46,7 +47,7 @@ func defaultSecurity() SecurityConfig {
 	return SecurityConfig{
 		RateLimit:     RateLimitConfig{Enabled: true, RequestsPerMinute: 60_000, Burst: 10_000},
 		Anonymous:     AnonymousConfig{Enabled: true, RequestsPerMinute: 1200, Burst: 600},
-		ProbeNetworks: []string{"127.0.0.0/8", "::1/128"}, Connections: defaultConnections(),
+		ProbeNetworks: []string{"127.0.0.0/8", "::1/128"}, Connections: defaultConnections(), OIDC: defaultOIDC(),
 	}
 }
 
@@ -59,7 +60,7 @@ func (s SecurityConfig) check() (wrong []string) {
 	}
 	wrong = append(wrong, checkNetworks("security.trusted_proxies", s.TrustedProxies)...)
 	wrong = append(wrong, checkNetworks("security.probe_networks", s.ProbeNetworks)...)
-	return append(wrong, s.Connections.check()...)
+	return append(append(wrong, s.Connections.check()...), s.OIDC.check()...)
 }
 
 func checkNetworks(key string, all []string) (wrong []string) {

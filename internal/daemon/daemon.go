@@ -51,7 +51,8 @@ type Daemon struct {
 	reload   reload
 	firstKey secret.Secret // that this start made
 
-	certificate *certificate // nil: plain HTTP
+	certificate *certificate       // nil: plain HTTP
+	clients     *auth.Certificates // nil: clients show none
 }
 
 // New opens the state and the listener. Run must follow, or Close. Kinds:
@@ -144,7 +145,7 @@ func (c *Config) providers(log *slog.Logger, o vsphere.Observer) (map[string]pro
 
 // open makes the doors.
 func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
-	authenticator, err := d.authenticator()
+	authenticator, err := d.authenticator(metrics)
 	if err != nil {
 		return err
 	}
@@ -160,7 +161,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	}
 	var api *rest.API
 	api, err = rest.New(doors, rest.Deps{
-		Service: d.engine.Service, Retention: d.engine.retention, Audit: d.engine.audit, Inventory: d.engine, Gate: entry, Hall: d.streams, Health: d.health(),
+		Service: d.engine.Service, Retention: d.engine.retention, Audit: d.engine.audit, Inventory: d.engine, Gate: entry, Hall: d.streams, Health: d.health(), SignIn: d.cfg.signIn(),
 		Metrics: metrics.Handler(), Observe: metrics.Request, Tracer: d.tracing.Tracer(), Log: d.log, Version: version.String(),
 		Doors: slices.Concat(d.grpc(doors, entry, func(ctx context.Context) bool { return api.Ready(ctx) }), []rest.Door{d.graph(entry)}, tryouts),
 	})
@@ -190,7 +191,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	return fault.Wrap(err, fault.Unavailable, "HX-CONF-010", "the address "+d.cfg.Listen+" cannot be listened on", "stop what uses it, or set listen")
 }
 
-func (d *Daemon) authenticator() (gate.Authenticator, error) {
+func (d *Daemon) authenticator(metrics *telemetry.Metrics) (gate.Authenticator, error) {
 	who := func(name string) tenant.Principal {
 		return tenant.NewPrincipal(tenant.Default, name, tenant.All()...)
 	}
@@ -210,7 +211,17 @@ func (d *Daemon) authenticator() (gate.Authenticator, error) {
 		}
 		d.firstKey = secret.New(strings.TrimSpace(string(text)))
 	}
-	return auth.NewRing(auth.NewKey(digest, who("key:default")), d.engine.store, nil), nil
+	tokens, err := d.cfg.Security.OIDC.tokens(d.engine.store)
+	if err != nil {
+		return nil, err
+	}
+	if tokens != nil {
+		tokens.OnFetch(func(err error) { d.issuerAsked(metrics, err) })
+	}
+	if d.clients, err = d.cfg.TLS.certificates(d.engine.store, d.log); err != nil {
+		return nil, err
+	}
+	return auth.NewCredentials(auth.NewRing(auth.NewKey(digest, who("key:default")), d.engine.store, nil), tokens, d.clients), nil
 }
 
 // FirstKey is the API key that this start made; empty if there was one.

@@ -60,6 +60,9 @@ func (d *Daemon) reloads(ctx context.Context) error {
 		if d.certificate != nil {
 			d.certificate.Reload()
 		}
+		if d.clients != nil {
+			d.clients.Reload()
+		}
 		next, err := d.reload.load()
 		if err != nil {
 			d.log.ErrorContext(ctx, "the configuration was not reloaded: nothing has changed", "error", fault.Detail(err))

@@ -7,6 +7,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/profile"
 	"github.com/hypersdk/hypersdk/internal/schema"
 	"github.com/hypersdk/hypersdk/internal/step/hyper2kvm"
+	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
 // Schemas makes the JSON Schemas of all files that users write, by name. They are
@@ -88,6 +89,10 @@ func forConfig() *schema.Maker {
 			"VSphereConfig.host_streams":         natural,
 			"VSphereConfig.max_exports_per_host": natural,
 			"ArtifactsConfig.max_count_per_vm":   natural,
+			"TLSConfig.client_auth":              {"enum": []string{clientAuthOff, clientAuthOptional, clientAuthRequired}},
+			"ClientConfig.role":                  {"enum": tenant.Roles()},
+			"GrantConfig.role":                   {"enum": tenant.Roles()},
+			"LoginConfig.token":                  {"enum": []string{tokenID, tokenAccess}},
 			"Hyper2kvmConfig.engine":             {"enum": []string{"", hyper2kvm.EngineHyper2kvm, hyper2kvm.EngineVirtV2V, hyper2kvm.EngineBuiltin}},
 		},
 	}

@@ -21,9 +21,15 @@ type TLSConfig struct {
 	// AllowPlaintext lets a daemon without a certificate listen on other addresses
 	// than loopback, for a proxy that speaks TLS in front of it.
 	AllowPlaintext bool `yaml:"allow_plaintext"`
+
+	// ClientAuth says whether clients show certificates: off, optional, required.
+	ClientAuth    string         `yaml:"client_auth"`
+	ClientCAFile  string         `yaml:"client_ca_file"`  // PEM, of the CAs that issue them; read again when it changes
+	ClientCRLFile string         `yaml:"client_crl_file"` // PEM, which of them are revoked; read again when it changes
+	Clients       []ClientConfig `yaml:"clients"`         // who they are
 }
 
-func (t TLSConfig) enabled() bool { return t.CertFile != "" }
+func (t *TLSConfig) enabled() bool { return t.CertFile != "" }
 
 func (c *Config) checkTLS() (wrong []string) {
 	t := c.TLS
@@ -36,7 +42,7 @@ func (c *Config) checkTLS() (wrong []string) {
 	if !t.enabled() && !t.AllowPlaintext && !isLoopback(c.Listen) {
 		wrong = append(wrong, "listen: an address that others reach needs tls.cert_file and tls.key_file (or tls.allow_plaintext, behind a proxy that speaks TLS): keys would cross the network in the clear")
 	}
-	return wrong
+	return append(wrong, t.checkClients()...)
 }
 
 // secure makes the server speak TLS if there is a certificate, and says by which
@@ -54,6 +60,7 @@ func (d *Daemon) secure(server *http.Server) error {
 	if d.cfg.TLS.MinVersion == "1.2" {
 		server.TLSConfig.MinVersion = tls.VersionTLS12
 	}
+	d.cfg.TLS.askClients(server.TLSConfig, d.clients)
 	return nil
 }
 

@@ -37,7 +37,7 @@ func (g *Gate) Refused(_ context.Context, p tenant.Principal, operation string, 
 
 // turnedAway tells of a caller that was not let in.
 func (g *Gate) turnedAway(r *http.Request, o tenant.Origin, err error) {
-	if kind := fault.KindOf(err); g.denied == nil || kind != fault.Unauthenticated && kind != fault.Denied {
+	if kind := fault.KindOf(err); g.denied == nil || kind != fault.Unauthenticated && kind != fault.Denied && kind != fault.NotFound {
 		return
 	}
 	_, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")

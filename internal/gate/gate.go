@@ -14,8 +14,8 @@ import (
 	"github.com/hypersdk/hypersdk/internal/tracing"
 )
 
-// Authenticator tells who calls. Kinds: Unauthenticated, Denied; any other kind
-// is a failure of the daemon, not of the caller. It must not read the body.
+// Authenticator tells who calls. Kinds: Unauthenticated, Denied, NotFound (the tenant
+// of somebody known is not there); any other kind is a failure of the daemon, not of the caller. It must not read the body.
 type Authenticator interface {
 	Authenticate(r *http.Request) (tenant.Principal, error)
 }

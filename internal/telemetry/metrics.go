@@ -66,6 +66,7 @@ type Metrics struct {
 	scheduleRuns *prometheus.CounterVec
 	scaled       *prometheus.CounterVec
 	reloads      *prometheus.CounterVec
+	issuerKeys   *prometheus.CounterVec
 	retained     retained
 	webhooks     webhooks
 
@@ -125,6 +126,7 @@ func NewMetrics(s Sources) *Metrics {
 		m.scheduleRuns.WithLabelValues(o)
 	}
 
+	m.issuerKeys = m.counters("oidc_key_fetches_total", "Times that the keys of the OpenID Connect issuer were fetched.", "outcome")
 	m.reloads = m.counters("config_reloads_total", "Times that the configuration was read again.", "outcome")
 	m.scaled = m.counters("autoscale_decisions_total", "Changes of the number of workers.", "direction", "reason")
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/api/stream"
 	"github.com/hypersdk/hypersdk/internal/auth"
+	"github.com/hypersdk/hypersdk/internal/auth/issuertest"
 	"github.com/hypersdk/hypersdk/internal/egress"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/gate"
@@ -58,8 +60,10 @@ type world struct {
 	addr     string             // of the server
 	hasty    string             // of the server whose time-outs are short
 	conn     *gogrpc.ClientConn
-	inside   *receiver // is not to be called by webhooks
-	outside  *receiver // may be
+	inside   *receiver          // is not to be called by webhooks
+	outside  *receiver          // may be
+	issuer   *issuertest.Issuer // whose tokens are taken
+	ahead    atomic.Int64       // how far the clock is ahead by which tokens are judged
 	root     caller
 	viewer   string // a key of us that may only look
 	us, them party  // two tenants
@@ -92,7 +96,8 @@ func newWorld(t *testing.T) *world {
 	must(t, err)
 	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store, Nodes: w.store, Seal: key})
 	limits := gate.NewLimits(gate.Rates{PerMinute: 600_000, Burst: burst, Own: map[string]int{"/nodes": 1}}, nil)
-	entrance := gate.New(auth.NewRing(auth.NewKey(sha256.Sum256([]byte(rootKey)), tenant.NewPrincipal(tenant.Default, "root", tenant.All()...)), w.store, nil), limits).
+	ring := auth.NewRing(auth.NewKey(sha256.Sum256([]byte(rootKey)), tenant.NewPrincipal(tenant.Default, "root", tenant.All()...)), w.store, nil)
+	entrance := gate.New(auth.NewCredentials(ring, w.tokens(), nil), limits).
 		Behind(gate.Proxies{netip.MustParsePrefix(proxyIP + "/32")}, nil)
 	entrance.LimitStrangers(1, strangerBurst, nil, nil)
 	api := w.doors(ctx, log, entrance)

@@ -21,6 +21,7 @@ var matrix = map[string]struct{ row, field string }{
 	"jobs":           {"yyyy yyyy u", `{jobs{id}}`},
 	"job":            {"yyyy nnnn u", `{job(id:"$job"){id vmPath}}`},
 	"jobsConnection": {"yyyy yyyy u", `{jobsConnection{nodes{id} totalCount}}`},
+	"whoami":         {"yyyy yyyy u", `{whoami{actor tenant permissions}}`},
 	"explain":        {"yyyy nnnn u", `{explain(id:"$job"){jobId message ahead remedy{action}}}`},
 	"receipt":        {"cccc nnnn u", `{receipt(id:"$job")}`},
 	"vms":            {"yyyy yyyy u", `{vms{name disks{key} nics{mac} snapshots blockers{code}}}`},

@@ -116,6 +116,10 @@ func whole(vm provider.VM) provider.VM {
 	return vm
 }
 
+func (q *queries) Whoami(ctx context.Context) (service.Identity, error) {
+	return q.deps.Service.WhoAmI(ctx, principal(ctx))
+}
+
 func (q *queries) Status(ctx context.Context) (Status, error) {
 	s, err := q.deps.Service.Status(ctx, principal(ctx))
 	if err != nil {

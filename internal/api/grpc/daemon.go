@@ -16,6 +16,7 @@ func (d *Door) routeDaemon() {
 	unary(d, "GetVM", "get_vm", d.getVM)
 	unary(d, "ListNodes", "list_nodes", d.listNodes)
 	unary(d, "GetStatus", "get_status", d.getStatus)
+	unary(d, "WhoAmI", "get_whoami", d.whoAmI)
 	if d.deps.Retention != nil {
 		unary(d, "RunRetention", "run_retention", d.runRetention)
 	}
@@ -43,6 +44,14 @@ func (d *Door) getVM(ctx context.Context, p tenant.Principal, in *pb.GetVMReques
 func (d *Door) listNodes(ctx context.Context, p tenant.Principal, _ *pb.ListNodesRequest) (*pb.ListNodesResponse, error) {
 	nodes, err := d.deps.Service.Nodes(ctx, p)
 	return &pb.ListNodesResponse{Items: listPB[node.Node, pb.Node](nodes)}, err
+}
+
+func (d *Door) whoAmI(ctx context.Context, p tenant.Principal, _ *pb.WhoAmIRequest) (*pb.Identity, error) {
+	who, err := d.deps.Service.WhoAmI(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return toPB(&who, &pb.Identity{}), nil
 }
 
 func (d *Door) getStatus(ctx context.Context, p tenant.Principal, _ *pb.GetStatusRequest) (*pb.Status, error) {

@@ -91,6 +91,7 @@ var fields = map[string]string{
 	"list_vms":          `query($provider: Provider, $path: [String!]){v:vms(provider:$provider, path:$path)` + vmFields + `}`,
 	"get_vm":            `query($id: String!, $provider: Provider){v:vm(id:$id, provider:$provider)` + vmFields + `}`,
 	"get_status":        `{v:status{version uptimeSeconds jobs{status count} workers{size busy min max reason} oldestWaitSeconds}}`,
+	"get_whoami":        `{v:whoami{actor tenant permissions}}`,
 	"list_keys":         `{v:keys` + keyFields + `}`,
 	"create_key":        `mutation($input: KeyInput!){v:createKey(input:$input)` + newKeyFields + `}`,
 	"revoke_key":        `mutation($id: ID!){v:revokeKey(id:$id)` + keyFields + `}`,
@@ -135,6 +136,8 @@ func (*graphqlDriver) lacks(op string) string {
 		return "it is for machines that know no GraphQL"
 	case "socket":
 		return "it is a WebSocket of its own"
+	case "get_auth_config":
+		return "it is asked before a door is chosen"
 	case "openapi", "workflow_schema", "job_schema", "profile_schema", "config_schema", "get_startupz":
 		return "introspection tells of the schema"
 	}

@@ -82,6 +82,8 @@ var rpcs = map[string]rpc{
 	"list_audit":      {method: "ListAudit"}, "export_audit": {method: "ExportAudit"}, "audit_checkpoint": {method: "GetAuditCheckpoint"},
 	"audit_proof": {method: "GetAuditProof", id: "pos"}, "audit_consistency": {method: "GetAuditConsistency"},
 
+	"get_whoami": {method: "WhoAmI"}, "get_auth_config": {why: "it is asked before a door is chosen"},
+
 	"stream_events": {method: "StreamEvents"}, "socket": {why: "it is a WebSocket"},
 	"get_health": {why: "grpc.health.v1"}, "get_readyz": {why: "grpc.health.v1"}, "get_startupz": {why: "grpc.health.v1"}, "get_livez": {why: "an answer of the health service says so"},
 	"openapi": {why: "the reflection service"}, "workflow_schema": {why: "the proto files have the fields of a step"},

@@ -51,6 +51,7 @@ var matrix = map[string]string{
 	"list_vms":          ".... .... u",
 	"get_vm":            ".... .... u",
 	"get_status":        ".... .... u",
+	"get_whoami":        ".... .... u",
 	"list_keys":         "dd.. dd.. u",
 	"create_key":        "dd.. dd.. u",
 	"revoke_key":        "dd.. ddnn u",

@@ -167,6 +167,7 @@ var otherScenarios = []scenario{
 	{name: "VMs", op: "list_vms", call: query(obj{"path": []string{"/DC/vm/*", "x"}})},
 	{name: "VM", op: "get_vm", call: byID(func(objects) string { return "vm-1" })},
 	{name: "status", op: "get_status"},
+	{name: "whoami", op: "get_whoami", role: tenant.Operator},
 	{name: "keys", op: "list_keys"},
 	{name: "create a key", op: "create_key", call: body(obj{"name": "k", "role": "operator", "scopes": []string{"job:read"}, "expires_at": "2999-01-01T00:00:00Z"})},
 	{name: "revoke a key", op: "revoke_key", call: theKey},

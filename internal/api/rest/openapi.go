@@ -48,7 +48,7 @@ func newHuma(a *API) huma.API {
 	c.Formats = map[string]huma.Format{mediaJSON: format, "json": format} // the second for …+json
 	c.Components.Schemas = newRegistry()
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		schemeBearer: {Type: "http", Scheme: "bearer", Description: "The API key"},
+		schemeBearer: {Type: "http", Scheme: "bearer", Description: "The API key, or a token of the issuer that /auth/config names"},
 		schemeAPIKey: {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The API key"},
 	}
 	return humago.New(a.mux, c)

@@ -32,6 +32,7 @@ type Deps struct {
 	Metrics   http.Handler           // answers GET /metrics; nil: no such route
 	Observe   Observer               // nil: nobody looks
 	Tracer    trace.Tracer           // begins the span of each request; nil: none
+	SignIn    SignIn                 // what everybody may know of how to sign in
 	Doors     []Door
 	Log       *slog.Logger
 	Version   string
@@ -102,6 +103,7 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeTenants()
 	a.routeUsage()
 	a.routeStatus()
+	a.routeIdentity()
 	a.routeNodes()
 	a.routeSchedules()
 	a.routeWebhooks()

@@ -37,6 +37,7 @@ var wire = map[string]reflect.Type{
 	"Tenant": reflect.TypeFor[client.Tenant](), "TenantChange": reflect.TypeFor[client.TenantChange](), "CreateTenantInputBody": reflect.TypeFor[client.TenantRequest](),
 	"UsageReport": reflect.TypeFor[client.UsageReport](), "UsageMonth": reflect.TypeFor[client.UsageMonth](),
 	"Profile": reflect.TypeFor[client.Profile](), "Rendered": reflect.TypeFor[client.Rendered](),
+	"SignIn": reflect.TypeFor[client.SignIn](), "SignInOIDC": reflect.TypeFor[client.SignInOIDC](), "Identity": reflect.TypeFor[client.Identity](),
 	"Problem": reflect.TypeFor[client.Error](), "Item": reflect.TypeFor[client.Issue](),
 }
 

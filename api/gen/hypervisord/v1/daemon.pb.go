@@ -972,6 +972,103 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 	return file_hypervisord_v1_daemon_proto_rawDescGZIP(), []int{11}
 }
 
+type WhoAmIRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhoAmIRequest) Reset() {
+	*x = WhoAmIRequest{}
+	mi := &file_hypervisord_v1_daemon_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhoAmIRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhoAmIRequest) ProtoMessage() {}
+
+func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisord_v1_daemon_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
+func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
+	return file_hypervisord_v1_daemon_proto_rawDescGZIP(), []int{12}
+}
+
+// Identity is who calls.
+type Identity struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Actor         string                 `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"` // as the events and the audit log name the caller
+	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Permissions   []string               `protobuf:"bytes,3,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Identity) Reset() {
+	*x = Identity{}
+	mi := &file_hypervisord_v1_daemon_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Identity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Identity) ProtoMessage() {}
+
+func (x *Identity) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisord_v1_daemon_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Identity.ProtoReflect.Descriptor instead.
+func (*Identity) Descriptor() ([]byte, []int) {
+	return file_hypervisord_v1_daemon_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Identity) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Identity) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Identity) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
 // Status is the state of the engine as the caller sees it.
 type Status struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -986,7 +1083,7 @@ type Status struct {
 
 func (x *Status) Reset() {
 	*x = Status{}
-	mi := &file_hypervisord_v1_daemon_proto_msgTypes[12]
+	mi := &file_hypervisord_v1_daemon_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1095,7 @@ func (x *Status) String() string {
 func (*Status) ProtoMessage() {}
 
 func (x *Status) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_daemon_proto_msgTypes[12]
+	mi := &file_hypervisord_v1_daemon_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1108,7 @@ func (x *Status) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Status.ProtoReflect.Descriptor instead.
 func (*Status) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_daemon_proto_rawDescGZIP(), []int{12}
+	return file_hypervisord_v1_daemon_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Status) GetVersion() string {
@@ -1058,7 +1155,7 @@ type RunRetentionRequest struct {
 
 func (x *RunRetentionRequest) Reset() {
 	*x = RunRetentionRequest{}
-	mi := &file_hypervisord_v1_daemon_proto_msgTypes[13]
+	mi := &file_hypervisord_v1_daemon_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1167,7 @@ func (x *RunRetentionRequest) String() string {
 func (*RunRetentionRequest) ProtoMessage() {}
 
 func (x *RunRetentionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_daemon_proto_msgTypes[13]
+	mi := &file_hypervisord_v1_daemon_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1180,7 @@ func (x *RunRetentionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRetentionRequest.ProtoReflect.Descriptor instead.
 func (*RunRetentionRequest) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_daemon_proto_rawDescGZIP(), []int{13}
+	return file_hypervisord_v1_daemon_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RunRetentionRequest) GetDryRun() bool {
@@ -1108,7 +1205,7 @@ type RetainedArtifact struct {
 
 func (x *RetainedArtifact) Reset() {
 	*x = RetainedArtifact{}
-	mi := &file_hypervisord_v1_daemon_proto_msgTypes[14]
+	mi := &file_hypervisord_v1_daemon_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1120,7 +1217,7 @@ func (x *RetainedArtifact) String() string {
 func (*RetainedArtifact) ProtoMessage() {}
 
 func (x *RetainedArtifact) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_daemon_proto_msgTypes[14]
+	mi := &file_hypervisord_v1_daemon_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1133,7 +1230,7 @@ func (x *RetainedArtifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetainedArtifact.ProtoReflect.Descriptor instead.
 func (*RetainedArtifact) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_daemon_proto_rawDescGZIP(), []int{14}
+	return file_hypervisord_v1_daemon_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RetainedArtifact) GetJobId() string {
@@ -1195,7 +1292,7 @@ type RetentionReport struct {
 
 func (x *RetentionReport) Reset() {
 	*x = RetentionReport{}
-	mi := &file_hypervisord_v1_daemon_proto_msgTypes[15]
+	mi := &file_hypervisord_v1_daemon_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1304,7 @@ func (x *RetentionReport) String() string {
 func (*RetentionReport) ProtoMessage() {}
 
 func (x *RetentionReport) ProtoReflect() protoreflect.Message {
-	mi := &file_hypervisord_v1_daemon_proto_msgTypes[15]
+	mi := &file_hypervisord_v1_daemon_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1317,7 @@ func (x *RetentionReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetentionReport.ProtoReflect.Descriptor instead.
 func (*RetentionReport) Descriptor() ([]byte, []int) {
-	return file_hypervisord_v1_daemon_proto_rawDescGZIP(), []int{15}
+	return file_hypervisord_v1_daemon_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RetentionReport) GetDryRun() bool {
@@ -1368,7 +1465,12 @@ const file_hypervisord_v1_daemon_proto_rawDesc = "" +
 	"\x03min\x18\x03 \x01(\x05R\x03min\x12\x10\n" +
 	"\x03max\x18\x04 \x01(\x05R\x03max\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x12\n" +
-	"\x10GetStatusRequest\"\x9b\x02\n" +
+	"\x10GetStatusRequest\"\x0f\n" +
+	"\rWhoAmIRequest\"Z\n" +
+	"\bIdentity\x12\x14\n" +
+	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12 \n" +
+	"\vpermissions\x18\x03 \x03(\tR\vpermissions\"\x9b\x02\n" +
 	"\x06Status\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12%\n" +
 	"\x0euptime_seconds\x18\x02 \x01(\x01R\ruptimeSeconds\x124\n" +
@@ -1410,7 +1512,7 @@ func file_hypervisord_v1_daemon_proto_rawDescGZIP() []byte {
 	return file_hypervisord_v1_daemon_proto_rawDescData
 }
 
-var file_hypervisord_v1_daemon_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_hypervisord_v1_daemon_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_hypervisord_v1_daemon_proto_goTypes = []any{
 	(*Disk)(nil),                  // 0: hypervisord.v1.Disk
 	(*NIC)(nil),                   // 1: hypervisord.v1.NIC
@@ -1424,26 +1526,28 @@ var file_hypervisord_v1_daemon_proto_goTypes = []any{
 	(*ListNodesResponse)(nil),     // 9: hypervisord.v1.ListNodesResponse
 	(*Workers)(nil),               // 10: hypervisord.v1.Workers
 	(*GetStatusRequest)(nil),      // 11: hypervisord.v1.GetStatusRequest
-	(*Status)(nil),                // 12: hypervisord.v1.Status
-	(*RunRetentionRequest)(nil),   // 13: hypervisord.v1.RunRetentionRequest
-	(*RetainedArtifact)(nil),      // 14: hypervisord.v1.RetainedArtifact
-	(*RetentionReport)(nil),       // 15: hypervisord.v1.RetentionReport
-	nil,                           // 16: hypervisord.v1.Status.JobsEntry
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*WhoAmIRequest)(nil),         // 12: hypervisord.v1.WhoAmIRequest
+	(*Identity)(nil),              // 13: hypervisord.v1.Identity
+	(*Status)(nil),                // 14: hypervisord.v1.Status
+	(*RunRetentionRequest)(nil),   // 15: hypervisord.v1.RunRetentionRequest
+	(*RetainedArtifact)(nil),      // 16: hypervisord.v1.RetainedArtifact
+	(*RetentionReport)(nil),       // 17: hypervisord.v1.RetentionReport
+	nil,                           // 18: hypervisord.v1.Status.JobsEntry
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
 }
 var file_hypervisord_v1_daemon_proto_depIdxs = []int32{
 	0,  // 0: hypervisord.v1.VM.disks:type_name -> hypervisord.v1.Disk
 	1,  // 1: hypervisord.v1.VM.nics:type_name -> hypervisord.v1.NIC
 	2,  // 2: hypervisord.v1.VM.blockers:type_name -> hypervisord.v1.Blocker
-	17, // 3: hypervisord.v1.VM.created:type_name -> google.protobuf.Timestamp
+	19, // 3: hypervisord.v1.VM.created:type_name -> google.protobuf.Timestamp
 	3,  // 4: hypervisord.v1.ListVMsResponse.items:type_name -> hypervisord.v1.VM
-	17, // 5: hypervisord.v1.Node.started_at:type_name -> google.protobuf.Timestamp
-	17, // 6: hypervisord.v1.Node.last_seen:type_name -> google.protobuf.Timestamp
+	19, // 5: hypervisord.v1.Node.started_at:type_name -> google.protobuf.Timestamp
+	19, // 6: hypervisord.v1.Node.last_seen:type_name -> google.protobuf.Timestamp
 	7,  // 7: hypervisord.v1.ListNodesResponse.items:type_name -> hypervisord.v1.Node
-	16, // 8: hypervisord.v1.Status.jobs:type_name -> hypervisord.v1.Status.JobsEntry
+	18, // 8: hypervisord.v1.Status.jobs:type_name -> hypervisord.v1.Status.JobsEntry
 	10, // 9: hypervisord.v1.Status.workers:type_name -> hypervisord.v1.Workers
-	14, // 10: hypervisord.v1.RetentionReport.removed:type_name -> hypervisord.v1.RetainedArtifact
-	14, // 11: hypervisord.v1.RetentionReport.kept:type_name -> hypervisord.v1.RetainedArtifact
+	16, // 10: hypervisord.v1.RetentionReport.removed:type_name -> hypervisord.v1.RetainedArtifact
+	16, // 11: hypervisord.v1.RetentionReport.kept:type_name -> hypervisord.v1.RetainedArtifact
 	12, // [12:12] is the sub-list for method output_type
 	12, // [12:12] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
@@ -1462,7 +1566,7 @@ func file_hypervisord_v1_daemon_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisord_v1_daemon_proto_rawDesc), len(file_hypervisord_v1_daemon_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
