@@ -19,6 +19,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/api/stream"
+	"github.com/hypersdk/hypersdk/internal/auditsink"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -93,12 +94,16 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Daemon, err erro
 	if err != nil {
 		return nil, err
 	}
+	sinks, err := cfg.sinks(ctx)
+	if err != nil {
+		return nil, err
+	}
 	d.engine, err = NewEngine(ctx, EngineConfig{
 		StateDir: cfg.StateDir, Postgres: postgres, Roots: cfg.Output.Roots, Workers: cfg.Workers, MaxCrashes: cfg.MaxCrashes, Providers: providers, Log: log,
 		Profiles: []string{cfg.ProfilesDir}, Bandwidth: bandwidth,
 		Service: metrics.Service(), Dispatch: d.tracing.Dispatch(metrics.Dispatch()), Committed: metrics.Committed, Wrap: metrics.Runner,
 		Scale: cfg.scale(metrics.Scaled), Retention: cfg.Retention.policy(), Retained: metrics.Retention(),
-		HostLimits: cfg.hostLimits(), Sweep: true,
+		HostLimits: cfg.hostLimits(), Sweep: true, AuditSinks: sinks, SinkHooks: auditsink.Hooks{Delivered: metrics.SinkTook, Failed: metrics.SinkFailed},
 		Policy: admission.Policy{AgeAfter: cfg.Queue.AgeAfter, Every: cfg.Queue.AgedEvery},
 		Webhooks: WebhooksConfig{
 			KeyFile: cfg.SecretsKeyFile, Egress: cfg.Webhooks.policy(), Keep: time.Duration(cfg.Webhooks.Keep), Hooks: metrics.Outbox(),
@@ -112,6 +117,9 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Daemon, err erro
 	metrics.Bandwidth(d.engine.limits)
 	d.reload.count = metrics.Reloaded
 	metrics.WatchWebhooks(d.engine.store.Hooks)
+	metrics.WatchAudit(d.auditState)
+	metrics.AuditSinks(sinkNames(sinks)...)
+	d.engine.store.CountLog(metrics.AuditEntries)
 	d.checkProfiles(ctx)
 	if err := d.open(ctx, metrics); err != nil {
 		return nil, errors.Join(err, d.engine.Close(ctx))

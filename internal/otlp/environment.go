@@ -47,7 +47,7 @@ func FromEnv(get func(name string) string, signal Signal) (c Config, err error) 
 	if p := either("PROTOCOL"); p != "" && p != "http/protobuf" {
 		return c, wrong("PROTOCOL", "only http/protobuf is spoken here; collectors take it on port 4318")
 	}
-	if c.Headers, err = readHeaders(either("HEADERS")); err != nil {
+	if c.Headers, err = ReadHeaders(either("HEADERS")); err != nil {
 		return c, err
 	}
 	c.Timeout = postTime
@@ -65,8 +65,10 @@ func FromEnv(get func(name string) string, signal Signal) (c Config, err error) 
 	default:
 		return c, wrong("COMPRESSION", "one of gzip, none")
 	}
-	c.TLS, err = readTLS(either("CERTIFICATE"), either("CLIENT_CERTIFICATE"), either("CLIENT_KEY"))
-	return c, err
+	if c.TLS, err = ReadTLS(either("CERTIFICATE"), either("CLIENT_CERTIFICATE"), either("CLIENT_KEY")); err != nil {
+		return c, wrong("CERTIFICATE, _CLIENT_CERTIFICATE or _CLIENT_KEY", fault.As(err).Msg)
+	}
+	return c, nil
 }
 
 func wrong(name, fix string) error {
@@ -91,8 +93,8 @@ func endpoint(get func(string) string, own string, signal Signal) (*url.URL, err
 	return u, nil
 }
 
-// readHeaders reads KEY=VALUE,… as the W3C's Baggage has it.
-func readHeaders(text string) (map[string]secret.Secret, error) {
+// ReadHeaders reads KEY=VALUE,… as the W3C's Baggage has it. Kind Invalid.
+func ReadHeaders(text string) (map[string]secret.Secret, error) {
 	all := map[string]secret.Secret{}
 	for pair := range strings.SplitSeq(text, ",") {
 		if strings.TrimSpace(pair) == "" {
@@ -108,19 +110,21 @@ func readHeaders(text string) (map[string]secret.Secret, error) {
 	return all, nil
 }
 
-func readTLS(ca, cert, key string) (*tls.Config, error) {
+// ReadTLS reads the files of a connection: whom to trust instead of the system's, and
+// who we are. Kind Invalid.
+func ReadTLS(ca, cert, key string) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if ca != "" {
 		text, err := os.ReadFile(ca)
 		c.RootCAs = x509.NewCertPool()
 		if err != nil || !c.RootCAs.AppendCertsFromPEM(text) {
-			return nil, wrong("CERTIFICATE", "name a readable file with PEM certificates")
+			return nil, fault.New(fault.Invalid, "HX-TRACE-008", ca+" holds no certificates", "name a readable file with PEM certificates")
 		}
 	}
 	if cert != "" || key != "" {
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {
-			return nil, wrong("CLIENT_CERTIFICATE", "name readable PEM files here and in CLIENT_KEY")
+			return nil, fault.Wrap(err, fault.Invalid, "HX-TRACE-009", cert+" and "+key+" are no certificate with its key", "name readable PEM files")
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
