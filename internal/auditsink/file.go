@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -148,24 +149,56 @@ func (f *File) open() (err error) {
 }
 
 // settle cuts off a line that a crash left torn, which was not acknowledged, and
-// reads the last whole one. What is no line of ours stays.
+// reads the last whole one, be it in the last full file. What is no line of ours
+// stays.
 func (f *File) settle() error {
-	tail := make([]byte, min(f.size, tailSize))
-	if _, err := f.f.ReadAt(tail, f.size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
-		return err
+	line, torn, err := lastLine(f.f, f.size)
+	if err == nil && torn > 0 {
+		f.size -= torn
+		err = f.f.Truncate(f.size)
+	}
+	if err == nil && f.size == 0 {
+		line, err = f.lastFull()
+	}
+	_ = json.Unmarshal(line, &f.last)
+	return err
+}
+
+// lastLine returns the last whole line of a file, and how many bytes of a torn one
+// are behind it.
+func lastLine(r io.ReaderAt, size int64) (line []byte, torn int64, err error) {
+	tail := make([]byte, min(size, tailSize))
+	if _, err := r.ReadAt(tail, size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
+		return nil, 0, err
 	}
 	whole := bytes.LastIndexByte(tail, '\n') + 1
-	if whole < len(tail) && (whole > 0 || f.size <= tailSize) {
-		f.size -= int64(len(tail) - whole)
-		if err := f.f.Truncate(f.size); err != nil {
-			return err
-		}
+	if whole < len(tail) && (whole > 0 || size <= tailSize) {
+		torn = int64(len(tail) - whole)
 	}
-	if whole > 0 {
-		line := tail[:whole-1]
-		_ = json.Unmarshal(line[bytes.LastIndexByte(line, '\n')+1:], &f.last)
+	if whole == 0 {
+		return nil, torn, nil
 	}
-	return nil
+	line = tail[:whole-1]
+	return line[bytes.LastIndexByte(line, '\n')+1:], torn, nil
+}
+
+// lastFull returns the last line of the newest full file; nil: there is none.
+func (f *File) lastFull() ([]byte, error) {
+	full, err := f.full()
+	if err != nil || len(full) == 0 {
+		return nil, err
+	}
+	r, err := os.Open(full[len(full)-1])
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	info, err := r.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	line, _, err := lastLine(r, info.Size())
+	return line, err
 }
 
 // write appends entries. A line is not torn apart by the end of a file.
@@ -227,28 +260,28 @@ func (f *File) rotate() error {
 
 // prune removes the oldest full files that are too many.
 func (f *File) prune() error {
-	if f.o.MaxFiles == 0 {
-		return nil
-	}
-	dir, name := filepath.Split(f.o.Path)
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	var full []string // sorted by name
-	for _, e := range entries {
-		if ending, ok := strings.CutPrefix(e.Name(), name+"."); ok && len(ending) >= 20 && strings.Trim(ending[:20], "0123456789") == "" {
-			full = append(full, e.Name())
-		}
-	}
-	for len(full) > f.o.MaxFiles {
-		if err := os.Remove(filepath.Join(dir, full[0])); err != nil {
-			return err
-		}
+	full, err := f.full()
+	for err == nil && f.o.MaxFiles > 0 && len(full) > f.o.MaxFiles {
+		err = os.Remove(full[0])
 		full = full[1:]
 	}
-	return nil
+	return err
 }
+
+// full lists the full files, the oldest first.
+func (f *File) full() (all []string, err error) {
+	dir, name := filepath.Split(f.o.Path)
+	entries, err := os.ReadDir(dir) // sorted
+	for _, e := range entries {
+		if ending, ok := strings.CutPrefix(e.Name(), name+"."); ok && fullEnding.MatchString(ending) {
+			all = append(all, filepath.Join(dir, e.Name()))
+		}
+	}
+	return all, err
+}
+
+// fullEnding is the last place, and the time if there were two such files.
+var fullEnding = regexp.MustCompile(`^[0-9]{20}(\.[0-9]{8}T[0-9]{6}\.[0-9]{9})?$`)
 
 func syncDir(dir string) error {
 	d, err := os.Open(dir)

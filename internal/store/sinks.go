@@ -18,6 +18,9 @@ var _ auditsink.Log = (*Store)(nil)
 // comes from a clock that was set back.
 const maxSinkPause = 2 * time.Hour
 
+// sinkPoll is how often to look whether another node has settled its batch.
+const sinkPoll = 2 * time.Second
+
 const (
 	sqlAddSink = `INSERT INTO audit_sinks (name, kind) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET kind = excluded.kind`
 	// What another node has on its way stays there.
@@ -70,8 +73,10 @@ func (s *Store) BeginBatch(ctx context.Context, c auditsink.Claim) (b *auditsink
 		return nil, wait, err
 	}
 	r := &auditReader{db: s.read, all: true}
-	b.Lines, err = r.Lines(ctx, b.From-1, int(b.To-b.From+1))
-	return b, 0, err
+	if b.Lines, err = r.Lines(ctx, b.From-1, int(b.To-b.From+1)); err != nil { // the node stops, maybe: others need not wait
+		return nil, 0, errors.Join(err, s.SettleBatch(context.WithoutCancel(ctx), b, auditsink.Result{}))
+	}
+	return b, 0, nil
 }
 
 // pause is what is left until due.
@@ -96,7 +101,7 @@ func (t *tx) beginBatch(c auditsink.Claim) (*auditsink.Batch, time.Duration, err
 		return nil, wait, nil
 	}
 	if wait := pause(lease.Int64, t.now); lease.Valid && node != c.Node && wait > 0 {
-		return nil, wait, nil
+		return nil, min(wait, sinkPoll), nil
 	}
 	var size int64
 	if _, err := t.row(`SELECT size FROM log_head WHERE id = 1`, nil, &size); err != nil || size <= pos {
