@@ -44,6 +44,7 @@ type Daemon struct {
 	log      *slog.Logger
 	engine   *Engine
 	tracing  *telemetry.Tracing
+	logs     *telemetry.Logs
 	admin    *adminDoor // nil: there is none
 	listener net.Listener
 	server   *http.Server
@@ -58,8 +59,19 @@ type Daemon struct {
 // New opens the state and the listener. Run must follow, or Close. Kinds:
 // Conflict (the state is in use), Invalid, Unavailable.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Daemon, err error) {
-	d := &Daemon{cfg: cfg, log: log}
-	if d.tracing, err = telemetry.NewTracing(ctx, os.Getenv, telemetry.TracingOptions{Version: version.String(), Log: log}); err != nil {
+	d := &Daemon{cfg: cfg}
+	about := telemetry.TracingOptions{Version: version.String(), Log: log}
+	if d.logs, err = telemetry.NewLogs(ctx, os.Getenv, about); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.logs.Close(ctx))
+		}
+	}()
+	log = d.logs.Tee(log)
+	d.log, about.Log = log, log
+	if d.tracing, err = telemetry.NewTracing(ctx, os.Getenv, about); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -118,6 +130,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Daemon, err erro
 	d.reload.count = metrics.Reloaded
 	metrics.WatchWebhooks(d.engine.store.Hooks)
 	metrics.WatchAudit(d.auditState)
+	metrics.WatchLogs(d.logs)
 	metrics.AuditSinks(sinkNames(sinks)...)
 	d.engine.store.CountLog(metrics.AuditEntries)
 	d.checkProfiles(ctx)
@@ -294,5 +307,6 @@ func (d *Daemon) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	d.stopping()
-	return errors.Join(d.server.Close(), d.admin.close(), d.engine.Close(ctx), d.tracing.Close(ctx))
+	err := errors.Join(d.server.Close(), d.admin.close(), d.engine.Close(ctx), d.tracing.Close(ctx))
+	return errors.Join(err, d.logs.Close(ctx)) // last: the others may have something to say
 }

@@ -46,6 +46,7 @@ func everything() *Metrics {
 		return nil, 0, time.Time{}, nil
 	})
 	m.AuditSinks("archive")
+	m.WatchLogs(&Logs{})
 	m.WatchAudit(func(context.Context) (audit.State, []audit.Sink, error) { return audit.State{}, nil, nil })
 	return m
 }

@@ -56,7 +56,7 @@ func NewTracing(ctx context.Context, get func(name string) string, o TracingOpti
 	if err != nil {
 		return nil, err
 	}
-	otel.SetErrorHandler(&complaints{log: o.Log})
+	otel.SetErrorHandler(&complaints{log: o.Log, what: "spans"})
 	p := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(who)) // sampler, limits, batches: OTEL_*
 	return &Tracing{provider: p, tracer: p.Tracer(tracing.Scope)}, nil
 }
@@ -128,6 +128,7 @@ func ofJob(j job.Job) []attribute.KeyValue {
 // that is down is no news for each batch.
 type complaints struct {
 	log  *slog.Logger
+	what string       // is lost
 	last atomic.Int64 // unix
 }
 
@@ -137,5 +138,5 @@ func (c *complaints) Handle(err error) {
 	if now-last < 60 || !c.last.CompareAndSwap(last, now) {
 		return
 	}
-	c.log.Warn("spans are lost", "error", fault.Detail(err))
+	c.log.Warn(c.what+" are lost", "error", fault.Detail(err))
 }
