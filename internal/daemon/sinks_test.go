@@ -59,9 +59,13 @@ func TestAuditSinks(t *testing.T) {
 	}
 	health := func() (h struct {
 		Checks map[string]struct{ Status, Message string }
-	}) { _, answer := o.ask("GET", "/health", ""); if err := json.Unmarshal([]byte(answer), &h); err != nil {
-		t.Fatal(answer, err)
-	}; return h }
+	}) {
+		_, answer := o.ask("GET", "/health", "")
+		if err := json.Unmarshal([]byte(answer), &h); err != nil {
+			t.Fatal(answer, err)
+		}
+		return h
+	}
 	if c := health().Checks["audit_sinks"]; c.Status != "healthy" || !strings.Contains(c.Message, "collector: ") || !strings.Contains(c.Message, "HX-TRACE-003") {
 		t.Errorf("%+v", c)
 	}
