@@ -80,7 +80,7 @@ var rpcs = map[string]rpc{
 	"list_deliveries": {method: "ListDeliveries", id: "webhook"}, "get_delivery": {method: "GetDelivery", id: "webhook", key: "id"},
 	"resend_delivery": {method: "ResendDelivery", id: "webhook", key: "id"},
 	"list_audit":      {method: "ListAudit"}, "export_audit": {method: "ExportAudit"}, "audit_checkpoint": {method: "GetAuditCheckpoint"},
-	"audit_proof": {method: "GetAuditProof", id: "pos"}, "audit_consistency": {method: "GetAuditConsistency"},
+	"audit_proof": {method: "GetAuditProof", id: "pos"}, "audit_consistency": {method: "GetAuditConsistency"}, "list_audit_sinks": {method: "ListAuditSinks"},
 
 	"stream_events": {method: "StreamEvents"}, "socket": {why: "it is a WebSocket"},
 	"get_health": {why: "grpc.health.v1"}, "get_readyz": {why: "grpc.health.v1"}, "get_startupz": {why: "grpc.health.v1"}, "get_livez": {why: "an answer of the health service says so"},
