@@ -108,7 +108,7 @@ func TestADeadSinkHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	s := newLog(t, store.Options{})
 	var good, bad, hangs memory
-	no, none := error(errors.New("no")), error(nil)
+	no, none := errors.New("no"), error(nil)
 	bad.fails.Store(&no)
 	hangs.fails.Store(&none)
 	var took, failed atomic.Int64
@@ -151,15 +151,15 @@ func TestNodesShareASink(t *testing.T) {
 		s = newLog(t, o)
 		stops = append(stops, run(t, auditsink.New(s, []auditsink.Target{{Name: "one", Kind: "syslog", Sink: &one}}, auditsink.Options{Node: node, Log: quiet})))
 	}
-	for i := range 60 {
+	for i := range 30 {
 		must(t, note(t.Context(), s))
-		if i == 30 {
+		if i == 15 {
 			stops[0]()
 		}
 	}
-	eventually(t, "everything is there", func() bool { return len(one.has()) >= 60 })
+	eventually(t, "everything is there", func() bool { return len(one.has()) >= 30 })
 	stops[1]()
-	if got := one.has(); !slices.Equal(got, upTo(60)) {
+	if got := one.has(); !slices.Equal(got, upTo(30)) {
 		t.Errorf("%v", got)
 	}
 }
@@ -168,8 +168,8 @@ func TestNodesShareASink(t *testing.T) {
 const childDir = "AUDITSINK_TEST_DIR"
 
 const (
-	childEntries = 400
-	childKills   = 8
+	childEntries = 250
+	childKills   = 6
 )
 
 // child appends entries and carries them to a file, until all are there.
@@ -223,7 +223,7 @@ func TestKilledAnywhere(t *testing.T) {
 		must(t, err)
 		must(t, cmd.Start())
 		steps := bufio.NewScanner(out)
-		for n := 0; steps.Scan() && (kill == childKills || n < 3+7*kill); n++ { //nolint:revive // it is paced by its output
+		for n := 0; steps.Scan() && (kill == childKills || n < 3+7*kill); n++ {
 		}
 		if kill < childKills {
 			must(t, cmd.Process.Kill())

@@ -51,7 +51,7 @@ func (c *Collector) Deliver(ctx context.Context, b *Batch) error {
 		}
 		scope.LogRecords = append(scope.LogRecords, r)
 	}
-	if len(scope.LogRecords) == 0 {
+	if len(scope.GetLogRecords()) == 0 {
 		return nil
 	}
 	return c.client.Post(ctx, &logspb.LogsData{ResourceLogs: []*logspb.ResourceLogs{{Resource: c.who, ScopeLogs: []*logspb.ScopeLogs{scope}}}})
@@ -70,7 +70,7 @@ func logRecord(e audit.Entry, hash audit.Hash) (*logspb.LogRecord, error) {
 	if err := d.Decode(&body); err != nil {
 		return nil, fmt.Errorf("encode entry %d: %w", e.Pos, err)
 	}
-	at := uint64(max(0, e.Timestamp.UnixNano())) //nolint:gosec // not below 0
+	at := uint64(max(0, e.Timestamp.UnixNano()))
 	r := &logspb.LogRecord{
 		TimeUnixNano: at, ObservedTimeUnixNano: at, EventName: e.Event, Body: otlp.Value(body),
 		SeverityNumber: logspb.SeverityNumber_SEVERITY_NUMBER_INFO, SeverityText: "INFO",

@@ -136,7 +136,7 @@ func (f *File) open() (err error) {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("it is no file")
+		return errors.New("it is no file")
 	}
 	if err := f.f.Chmod(0o600); err != nil {
 		return err

@@ -119,7 +119,7 @@ func TestFileRotates(t *testing.T) {
 	put(t, path+".old", "")                      // somebody else's
 	put(t, path+".99999999999999999999x.md", "") // of this form, and the newest
 	f := auditsink.NewFile(auditsink.FileOptions{Path: path, MaxSize: 2000, MaxAge: time.Hour, MaxFiles: 3})
-	defer f.Close() //nolint:errcheck // the test is over
+	defer f.Close()
 	for i := 0; i < 60; i += 10 {
 		must(t, f.Deliver(t.Context(), batch(all[i:i+10])))
 	}

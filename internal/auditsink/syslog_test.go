@@ -71,7 +71,7 @@ func unused(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	defer l.Close() //nolint:errcheck // it is only asked for its number
+	defer l.Close()
 	return l.Addr().String()
 }
 
@@ -84,7 +84,14 @@ type syslogd struct {
 
 // parsed is a message as rsyslog understood it.
 type parsed struct {
-	Pri, Time, Host, App, Proc, ID, Data, Msg string
+	Pri  string `json:"pri"`
+	Time string `json:"time"`
+	Host string `json:"host"`
+	App  string `json:"app"`
+	Proc string `json:"proc"`
+	ID   string `json:"id"`
+	Data string `json:"data"`
+	Msg  string `json:"msg"`
 }
 
 // newSyslogd starts one that takes all that we can send. TLS wants a client
@@ -263,7 +270,7 @@ func TestSyslogIsGivenUp(t *testing.T) {
 	all, _ := lines(t, 1)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	defer l.Close() //nolint:errcheck // the test is over
+	defer l.Close()
 	var conn net.Conn
 	accepted := make(chan struct{})
 	go func() {
@@ -291,7 +298,7 @@ func TestSyslogCutsDatagrams(t *testing.T) {
 	t.Parallel()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	must(t, err)
-	defer c.Close() //nolint:errcheck // the test is over
+	defer c.Close()
 	r := audit.Record{Pos: 1, Kind: "job.failed", Actor: "node:a", Data: `{"status":"failed","attempt":1,"reason":"` + strings.Repeat("x", 20_000) + `"}`}
 	s, err := auditsink.NewSyslog(auditsink.SyslogOptions{Address: "udp://" + c.LocalAddr().String(), Form: auditsink.FormJSON, Facility: 13})
 	must(t, err)

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -57,17 +56,9 @@ func TestAuditSinks(t *testing.T) {
 	if strings.Contains(metrics, `hypervisord_audit_sink_errors_total{sink="collector"} 0`) {
 		t.Error("no error of the collector is counted")
 	}
-	health := func() (h struct {
-		Checks map[string]struct{ Status, Message string }
-	}) {
-		_, answer := o.ask("GET", "/health", "")
-		if err := json.Unmarshal([]byte(answer), &h); err != nil {
-			t.Fatal(answer, err)
-		}
-		return h
-	}
-	if c := health().Checks["audit_sinks"]; c.Status != "healthy" || !strings.Contains(c.Message, "collector: ") || !strings.Contains(c.Message, "HX-TRACE-003") {
-		t.Errorf("%+v", c)
+	if h, err := o.client.Health(t.Context()); err != nil || h.Checks["audit_sinks"].Status != "healthy" ||
+		!strings.Contains(h.Checks["audit_sinks"].Message, "collector: ") || !strings.Contains(h.Checks["audit_sinks"].Message, "HX-TRACE-003") {
+		t.Errorf("%+v %v", h, err)
 	}
 	err = o.daemon.engine.store.AppendRefusals(t.Context(), []event.Refusal{{Actor: "x", Operation: "enter", Count: 1, Time: time.Now().Add(-time.Hour)}})
 	if err != nil {

@@ -300,11 +300,11 @@ func TestLogsReachTheCollector(t *testing.T) {
 	o.ask("GET", "/metrics", "")
 	o.stop()
 	type record struct {
-		Severity string                       `json:"severityText"`
-		Body     struct{ StringValue string } `json:"body"`
-		Trace    string                       `json:"traceId"`
-		Span     string                       `json:"spanId"`
-		Attr     json.RawMessage              `json:"attributes"`
+		Severity string            `json:"severityText"`
+		Body     map[string]string `json:"body"`
+		Trace    string            `json:"traceId"`
+		Span     string            `json:"spanId"`
+		Attr     json.RawMessage   `json:"attributes"`
 	}
 	found := func() map[string]record {
 		all := map[string]record{}
@@ -326,8 +326,8 @@ func TestLogsReachTheCollector(t *testing.T) {
 				}
 			}
 			for _, r := range batch.ResourceLogs[0].ScopeLogs[0].LogRecords {
-				if old, ok := all[r.Body.StringValue]; !ok || old.Trace == "" {
-					all[r.Body.StringValue] = r
+				if old, ok := all[r.Body["stringValue"]]; !ok || old.Trace == "" {
+					all[r.Body["stringValue"]] = r
 				}
 			}
 		}

@@ -221,12 +221,12 @@ func logRecord(line []byte) *logspb.LogRecord {
 		delete(words, key)
 		return s
 	}
-	r := &logspb.LogRecord{ObservedTimeUnixNano: uint64(time.Now().UnixNano())} //nolint:gosec // after 1970
+	r := &logspb.LogRecord{ObservedTimeUnixNano: uint64(time.Now().UnixNano())}
 	if at, err := time.Parse(time.RFC3339Nano, take(slog.TimeKey)); err == nil {
-		r.TimeUnixNano = uint64(max(0, at.UnixNano())) //nolint:gosec // not below 0
+		r.TimeUnixNano = uint64(max(0, at.UnixNano()))
 	}
 	r.SeverityText = take(slog.LevelKey)
-	r.SeverityNumber = severities[r.SeverityText]
+	r.SeverityNumber = severities[r.GetSeverityText()]
 	r.Body = otlp.Text(take(slog.MessageKey))
 	r.TraceId, r.SpanId = identifier(take("trace_id"), 16), identifier(take("span_id"), 8)
 	r.Attributes = otlp.Pairs(words)

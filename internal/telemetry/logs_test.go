@@ -50,7 +50,7 @@ func newLogCollector(t *testing.T) *logCollector {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.records = append(c.records, batch.ResourceLogs[0].ScopeLogs[0].LogRecords...)
+		c.records = append(c.records, batch.GetResourceLogs()[0].GetScopeLogs()[0].GetLogRecords()...)
 	}))
 	t.Cleanup(c.Close)
 	return c
@@ -129,13 +129,13 @@ func TestLogsAreTheLines(t *testing.T) {
 		t.Fatalf("%v\n%s", c.records, &written)
 	}
 	r := c.records[0]
-	if r.SeverityText != "WARN" || r.SeverityNumber != logspb.SeverityNumber_SEVERITY_NUMBER_WARN || time.Since(time.Unix(0, int64(r.TimeUnixNano))) > time.Minute ||
-		len(r.TraceId) != 16 || r.TraceId[0] != 0x4b || len(r.SpanId) != 8 || !strings.HasPrefix(r.Body.GetStringValue(), "heard at ") {
+	if r.GetSeverityText() != "WARN" || r.GetSeverityNumber() != logspb.SeverityNumber_SEVERITY_NUMBER_WARN || time.Since(time.Unix(0, int64(r.GetTimeUnixNano()))) > time.Minute ||
+		len(r.GetTraceId()) != 16 || r.GetTraceId()[0] != 0x4b || len(r.GetSpanId()) != 8 || !strings.HasPrefix(r.GetBody().GetStringValue(), "heard at ") {
 		t.Errorf("%v", r)
 	}
 	got := map[string]string{}
-	for _, a := range r.Attributes {
-		got[a.Key] = strings.ReplaceAll(a.Value.String(), "  ", " ")
+	for _, a := range r.GetAttributes() {
+		got[a.GetKey()] = strings.ReplaceAll(a.GetValue().String(), "  ", " ")
 	}
 	for key, want := range map[string]string{
 		"job": `string_value:"j1"`, "bound": "double_value:1.5", "n": "int_value:7", "ok": "bool_value:true", "took_seconds": "double_value:1.5", "password": `string_value:"[redacted]"`,
@@ -147,7 +147,7 @@ func TestLogsAreTheLines(t *testing.T) {
 	if len(got) != 8 || !strings.Contains(got["vsphere"], "h1") || strings.Contains(r.String()+c.records[1].String(), canary) {
 		t.Errorf("%v", r)
 	}
-	if second := c.records[1].String(); !strings.Contains(second, `"list"`) || !strings.Contains(second, `"b"`) || c.records[1].TraceId != nil {
+	if second := c.records[1].String(); !strings.Contains(second, `"list"`) || !strings.Contains(second, `"b"`) || c.records[1].GetTraceId() != nil {
 		t.Error(second)
 	}
 }

@@ -29,7 +29,7 @@ func Resource(ctx context.Context, version string) (*resourcepb.Resource, error)
 	}
 	r := &resourcepb.Resource{}
 	for _, a := range who.Attributes() { // all are texts
-		r.Attributes = append(r.Attributes, &commonpb.KeyValue{Key: string(a.Key), Value: otlp.Text(a.Value.Emit())})
+		r.Attributes = append(r.Attributes, &commonpb.KeyValue{Key: string(a.Key), Value: otlp.Text(a.Value.String())})
 	}
 	return r, nil
 }

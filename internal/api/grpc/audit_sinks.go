@@ -24,7 +24,7 @@ func (d *Door) listAuditSinks(ctx context.Context, p tenant.Principal, _ *pb.Lis
 func sinkPB(s *audit.Sink, now time.Time) *pb.AuditSink {
 	out := &pb.AuditSink{
 		Name: s.Name, Kind: s.Kind, State: s.State(), Pos: s.Pos, LagEntries: s.Behind, LagSeconds: s.Lag(now).Seconds(),
-		Failures: int32(s.Failures), LastError: s.Error, Node: s.Node, //nolint:gosec // a count of tries
+		Failures: int32(s.Failures), LastError: s.Error, Node: s.Node,
 	}
 	if !s.Took.IsZero() {
 		out.LastTakenAt = timePB(&s.Took)

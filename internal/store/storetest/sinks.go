@@ -86,8 +86,17 @@ func testSinks(w *world) {
 	w.settleSink(b, auditsink.Result{Done: true, Pause: time.Minute})
 	w.logged(1)
 	w.begin("good", "a", 0, 0, time.Minute) // the pause holds, whatever is logged
+	w.sinkFails(begin)
+	if all, err := w.AuditSinks(w.ctx, tenant.PlatformScope{}); err != nil || len(all) != 0 {
+		w.Errorf("who has no platform scope sees %+v, %v", all, err)
+	}
+}
+
+// sinkFails has the sink bad fail while another one has 7 of 8 places.
+func (w *world) sinkFails(begin time.Time) {
+	w.Helper()
 	for i := range 3 {
-		b = w.begin("bad", "a", 1, 3, 0)
+		b := w.begin("bad", "a", 1, 3, 0)
 		if b.Failures != i {
 			w.Errorf("%d failures, want %d", b.Failures, i)
 		}
@@ -104,9 +113,6 @@ func testSinks(w *world) {
 	w.settleSink(w.begin("bad", "a", 1, 3, 0), auditsink.Result{Done: true})
 	if s := w.sink("bad"); s.Pos != 3 || s.Failures != 0 || s.Error != "" {
 		w.Errorf("%+v", s)
-	}
-	if all, err := w.AuditSinks(w.ctx, tenant.PlatformScope{}); err != nil || len(all) != 0 {
-		w.Errorf("who has no platform scope sees %+v, %v", all, err)
 	}
 }
 

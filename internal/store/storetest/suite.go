@@ -32,7 +32,6 @@ type Store interface {
 	node.Registry
 	service.Nodes
 	auth.Keys
-	forAudit
 	Sequence(ctx context.Context, limit int) (int64, error)
 	LimitHosts(ctx context.Context, provider string, slots int) error
 	Bandwidth(ctx context.Context, jobID string) (own, ofTenant limit.Plan, err error)
@@ -42,6 +41,7 @@ type Store interface {
 }
 
 type forService interface {
+	forAudit
 	service.Store
 	service.DueSchedules
 	service.RetentionStore
