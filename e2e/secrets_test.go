@@ -31,7 +31,8 @@ import (
 
 // TestSecretsAreNowhere puts secrets into every way in, the right ones and the
 // wrong places, and looks for them wherever something is said or kept: logs,
-// the database, outputs, answers, command lines, the support bundle.
+// the database, outputs, answers, command lines, the support bundle, and all that
+// the audit log and the daemon's own log are carried to.
 func TestSecretsAreNowhere(t *testing.T) {
 	s := &sower{T: t, chance: chance(t), seeds: map[string]string{}}
 	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -39,6 +40,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	h := newHouse(t, vcsim.Options{VMs: smallVMs(), Password: s.seed("vCenter's password")})
 	issuer := issuertest.Start(t)
 	h.extra = "webhooks:\n  allow_private: [127.0.0.0/8]\n" + signIn(issuer)
+	sinks := s.everywhere(h)
 	key := "hvk_" + s.seed("the API key")
 	if err := os.MkdirAll(h.state, 0o700); err != nil {
 		t.Fatal(err)
@@ -56,6 +58,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	s.work(h, d, hook.URL)
 	s.hooks(d, hook.URL)
 	s.programs(h, d, key)
+	sinks.caughtUp(d)
 	d.stop()
 	h.restartIn(s, "debug", key)
 	stop()
@@ -63,6 +66,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	s.search("the log", []byte(strings.Join(h.journal.grep(""), "\n")))
 	s.searchTree(h.state)
 	s.searchTree(h.output)
+	sinks.look()
 	t.Logf("%d secrets, %d places, %d MiB searched", len(s.seeds), s.places, s.bytes>>20)
 	if len(s.seeds) < 50 {
 		t.Errorf("only %d secrets were seeded", len(s.seeds))
@@ -381,6 +385,7 @@ func (s *sower) programs(h *house, d *daemon, key string) {
 		{ctl, []string{"hyperctl", "webhooks", "list"}, true},
 		{ctl, []string{"hyperctl", "audit", "list"}, true},
 		{ctl, []string{"hyperctl", "audit", "export"}, true},
+		{ctl, []string{"hyperctl", "audit", "sinks"}, true},
 		{ctl, []string{"hyperctl", "doctor"}, true},
 		{ctl, []string{"hyperctl", "support-bundle", bundle}, true},
 		{[]string{"HYPERVISORD_SERVER=" + d.url, "HYPERVISORD_API_KEY=" + s.seed("hyperctl's wrong key")}, []string{"hyperctl", "jobs", "list"}, false},

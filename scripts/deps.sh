@@ -14,6 +14,7 @@ package_of() {
 	postgres) echo postgresql ;; # the tests run servers of their own
 	prometheus) echo prometheus ;; # promtool is in it; the tests run servers of their own
 	systemd-analyze) echo systemd ;; # it looks at the unit; no service is started
+	rsyslogd) echo "rsyslog rsyslog-openssl" ;; # the tests run servers of their own
 	gcc) echo "gcc libc6-dev" ;; # the race detector needs cgo
 	strace | openssl | tmux | tar | virt-v2v | python3) echo "$1" ;;
 	*) echo "deps.sh: no package known for $1" >&2; exit 2 ;;
@@ -24,7 +25,9 @@ missing=()
 for tool in "$@"; do
 	# Debian keeps PostgreSQL's server out of PATH.
 	[ "$tool" = postgres ] && compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && continue
-	if ! PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null 2>&1; then
+	# Its TLS is a package of its own.
+	[ "$tool" = rsyslogd ] && compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null && continue
+	if [ "$tool" = rsyslogd ] || ! PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null 2>&1; then
 		read -ra names <<<"$(package_of "$tool")"
 		missing+=("${names[@]}")
 	fi
@@ -52,6 +55,11 @@ if [[ " ${missing[*]} " == *" prometheus "* ]] && [ ! -e /etc/systemd/system/pro
 	echo "prometheus.service is masked; to run one here: systemctl unmask prometheus"
 	mkdir -p /etc/systemd/system
 	ln -s /dev/null /etc/systemd/system/prometheus.service
+fi
+if [[ " ${missing[*]} " == *" rsyslog "* ]] && ! command -v rsyslogd >/dev/null 2>&1 && [ ! -e /etc/systemd/system/rsyslog.service ]; then
+	echo "rsyslog.service is masked; to run one here: systemctl unmask rsyslog"
+	mkdir -p /etc/systemd/system
+	ln -s /dev/null /etc/systemd/system/rsyslog.service
 fi
 apt-get update -qq >/dev/null
 "${install[@]}" -qq >/dev/null

@@ -24,7 +24,7 @@ func auditCommand(c *ctl) *cobra.Command {
 leaves of a Merkle tree (RFC 9162), and the daemon signs checkpoints of it with
 its signing.key. See docs/audit.md.`,
 	}
-	cmd.AddCommand(auditListCommand(c), auditExportCommand(c), auditCheckpointCommand(c), auditVerifyCommand(c), auditProveCommand(c))
+	cmd.AddCommand(auditListCommand(c), auditExportCommand(c), auditCheckpointCommand(c), auditVerifyCommand(c), auditProveCommand(c), auditSinksCommand(c))
 	return cmd
 }
 

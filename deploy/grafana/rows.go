@@ -88,6 +88,42 @@ var rows = []row{
 			{`max by (limit) (hypervisord_limiter_buckets{SELECT})`, "{{limit}}"},
 		}},
 	}},
+	{"Webhooks", []panel{
+		{"Attempts", "Delivered; to be tried again; given up.", series, "short", 6, []query{
+			{`sum by (outcome) (increase(hypervisord_webhook_attempts_total{SELECT}[$__rate_interval]))`, "{{outcome}}"},
+		}},
+		{"Time of an attempt, 95 %", "", series, "s", 6, []query{
+			{`histogram_quantile(0.95, sum by (le, outcome) (rate(hypervisord_webhook_attempt_duration_seconds_bucket{SELECT}[$__rate_interval])))`, "{{outcome}}"},
+		}},
+		{"Circuit breakers", "Webhooks by the state of theirs: an open one spends no attempt.", series, "short", 6, []query{
+			{`max by (state) (hypervisord_webhook_breakers{SELECT})`, "{{state}}"},
+			{`sum(increase(hypervisord_webhook_disabled_total{SELECT}[$__rate_interval]))`, "disabled"},
+		}},
+		{"Deliveries that wait", "", series, "short", 3, []query{{`max(hypervisord_webhook_queue_length{SELECT})`, "deliveries"}}},
+		{"Longest wait of a delivery", "", series, "s", 3, []query{{`max(hypervisord_webhook_queue_age_seconds{SELECT})`, "age"}}},
+	}},
+	{"Audit", []panel{
+		{"Entries", "Changes, and attempts that were refused.", series, "short", 6, []query{
+			{`sum by (result) (increase(hypervisord_audit_entries_total{SELECT}[$__rate_interval]))`, "{{result}}"},
+		}},
+		{"Log and checkpoint", "The checkpoint covers all but the newest.", series, "short", 6, []query{
+			{`max(hypervisord_audit_log_entries{SELECT})`, "entries"},
+			{`max(hypervisord_audit_checkpoint_entries{SELECT})`, "signed"},
+		}},
+		{"Not signed since", "Of the oldest entry that no checkpoint covers; and the age of the last checkpoint.", series, "s", 6, []query{
+			{`max(hypervisord_audit_unsigned_seconds{SELECT})`, "not signed"},
+			{`min(hypervisord_audit_checkpoint_age_seconds{SELECT})`, "last checkpoint"},
+		}},
+		{"Lines to a collector", "Of the daemon's own log, by OTLP.", series, "short", 6, []query{
+			{`sum by (result) (rate(hypervisord_otlp_log_records_total{SELECT}[$__rate_interval]))`, "{{result}}"},
+		}},
+		{"Sinks: entries behind", "", series, "short", 8, []query{{`max by (sink) (hypervisord_audit_sink_lag_entries{SELECT})`, "{{sink}}"}}},
+		{"Sinks: behind since", "", series, "s", 8, []query{{`max by (sink) (hypervisord_audit_sink_lag_seconds{SELECT})`, "{{sink}}"}}},
+		{"Sinks: taken and refused", "", series, "short", 8, []query{
+			{`sum by (sink) (rate(hypervisord_audit_sink_entries_total{SELECT}[$__rate_interval]))`, "{{sink}} entries"},
+			{`sum by (sink) (rate(hypervisord_audit_sink_errors_total{SELECT}[$__rate_interval]))`, "{{sink}} errors"},
+		}},
+	}},
 	{"Database", []panel{
 		{"Time of a transaction", "With the wait for the disk.", series, "s", 8, []query{
 			{`histogram_quantile(0.5, sum by (le) (rate(hypervisord_store_commit_seconds_bucket{SELECT}[$__rate_interval])))`, "median"},

@@ -94,6 +94,15 @@ func resourceOf(r *Record, d *event.Data) Resource {
 	return Resource{Type: kind, ID: id}
 }
 
+// Results are how an act can end.
+func Results() []string { return []string{"success", "failure", "denied"} }
+
+// ResultOf tells how the act of an event ended.
+func ResultOf(kind string) string {
+	_, result := verdict(kind)
+	return result
+}
+
 // verdict tells what kind of act an event is, and how it ended.
 func verdict(kind string) (action, result string) {
 	_, verb, _ := strings.Cut(kind, ".")

@@ -73,6 +73,7 @@ type Config struct {
 	Admin    AdminConfig    `yaml:"admin"`
 	TLS      TLSConfig      `yaml:"tls"`
 	Security SecurityConfig `yaml:"security"`
+	Audit    AuditConfig    `yaml:"audit"`
 }
 
 // OutputConfig says where exports may go.
@@ -239,6 +240,7 @@ func (c *Config) check() error {
 	wrong = append(wrong, c.Admin.check()...)
 	wrong = append(wrong, c.checkTLS()...)
 	wrong = append(wrong, c.Security.check()...)
+	wrong = append(wrong, c.Audit.check()...)
 	if _, err := c.bandwidth(); err != nil {
 		wrong = append(wrong, "bandwidth: "+fault.As(err).Msg)
 	}

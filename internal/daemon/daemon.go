@@ -19,6 +19,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/admission"
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/api/stream"
+	"github.com/hypersdk/hypersdk/internal/auditsink"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -43,6 +44,7 @@ type Daemon struct {
 	log      *slog.Logger
 	engine   *Engine
 	tracing  *telemetry.Tracing
+	logs     *telemetry.Logs
 	admin    *adminDoor // nil: there is none
 	listener net.Listener
 	server   *http.Server
@@ -58,8 +60,19 @@ type Daemon struct {
 // New opens the state and the listener. Run must follow, or Close. Kinds:
 // Conflict (the state is in use), Invalid, Unavailable.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Daemon, err error) {
-	d := &Daemon{cfg: cfg, log: log}
-	if d.tracing, err = telemetry.NewTracing(ctx, os.Getenv, telemetry.TracingOptions{Version: version.String(), Log: log}); err != nil {
+	d := &Daemon{cfg: cfg}
+	about := telemetry.TracingOptions{Version: version.String(), Log: log}
+	if d.logs, err = telemetry.NewLogs(ctx, os.Getenv, about); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.logs.Close(ctx))
+		}
+	}()
+	log = d.logs.Tee(log)
+	d.log, about.Log = log, log
+	if d.tracing, err = telemetry.NewTracing(ctx, os.Getenv, about); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -94,12 +107,16 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Daemon, err erro
 	if err != nil {
 		return nil, err
 	}
+	sinks, err := cfg.sinks(ctx)
+	if err != nil {
+		return nil, err
+	}
 	d.engine, err = NewEngine(ctx, EngineConfig{
 		StateDir: cfg.StateDir, Postgres: postgres, Roots: cfg.Output.Roots, Workers: cfg.Workers, MaxCrashes: cfg.MaxCrashes, Providers: providers, Log: log,
 		Profiles: []string{cfg.ProfilesDir}, Bandwidth: bandwidth,
 		Service: metrics.Service(), Dispatch: d.tracing.Dispatch(metrics.Dispatch()), Committed: metrics.Committed, Wrap: metrics.Runner,
 		Scale: cfg.scale(metrics.Scaled), Retention: cfg.Retention.policy(), Retained: metrics.Retention(),
-		HostLimits: cfg.hostLimits(), Sweep: true,
+		HostLimits: cfg.hostLimits(), Sweep: true, AuditSinks: sinks, SinkHooks: auditsink.Hooks{Delivered: metrics.SinkTook, Failed: metrics.SinkFailed},
 		Policy: admission.Policy{AgeAfter: cfg.Queue.AgeAfter, Every: cfg.Queue.AgedEvery},
 		Webhooks: WebhooksConfig{
 			KeyFile: cfg.SecretsKeyFile, Egress: cfg.Webhooks.policy(), Keep: time.Duration(cfg.Webhooks.Keep), Hooks: metrics.Outbox(),
@@ -113,6 +130,10 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Daemon, err erro
 	metrics.Bandwidth(d.engine.limits)
 	d.reload.count = metrics.Reloaded
 	metrics.WatchWebhooks(d.engine.store.Hooks)
+	metrics.WatchAudit(d.auditState)
+	metrics.WatchLogs(d.logs)
+	metrics.AuditSinks(sinkNames(sinks)...)
+	d.engine.store.CountLog(metrics.AuditEntries)
 	d.checkProfiles(ctx)
 	if err := d.open(ctx, metrics); err != nil {
 		return nil, errors.Join(err, d.engine.Close(ctx))
@@ -297,5 +318,6 @@ func (d *Daemon) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	d.stopping()
-	return errors.Join(d.server.Close(), d.admin.close(), d.engine.Close(ctx), d.tracing.Close(ctx))
+	err := errors.Join(d.server.Close(), d.admin.close(), d.engine.Close(ctx), d.tracing.Close(ctx))
+	return errors.Join(err, d.logs.Close(ctx)) // last: the others may have something to say
 }

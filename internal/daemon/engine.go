@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hypersdk/hypersdk/internal/admission"
+	"github.com/hypersdk/hypersdk/internal/auditsink"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/limit"
@@ -54,7 +55,9 @@ type EngineConfig struct {
 	Bandwidth  limit.Plan  // of all jobs of this node together
 	Steps      StepsConfig // what the steps of workflows need
 	Webhooks   WebhooksConfig
-	Sweep      bool // the outputs are this node's: remove what dead runs staged
+	Sweep      bool               // the outputs are this node's: remove what dead runs staged
+	AuditSinks []auditsink.Target // where the audit log is carried to; the engine closes them
+	SinkHooks  auditsink.Hooks
 
 	Retention service.RetentionPolicy // zero: everything is kept
 	Retained  service.RetentionHooks
@@ -82,6 +85,7 @@ type Engine struct {
 	autoscaler *dispatch.Autoscaler // nil: the pool is fixed
 	outbox     *outbox.Outbox       // nil: webhooks are off
 	leftovers  *leftovers           // nil: nothing is swept
+	carrier    *auditsink.Carrier
 	node       *node.Member
 	url        string // of the API, for the list of nodes; set before Run
 	providers  map[string]provider.Provider
@@ -148,6 +152,7 @@ func assemble(ctx context.Context, st *store.Store, c EngineConfig) (*Engine, er
 	e.retention = service.NewRetention(st, &remover{outputs: c.Roots, node: id}, c.Retention, c.Retained, nil, c.Log)
 	e.scheduler = service.NewScheduler(e.Service, st, c.Log)
 	e.outbox = c.outbox(st, id, sealer)
+	e.carrier = auditsink.New(st, c.AuditSinks, auditsink.Options{Node: id, Hooks: c.SinkHooks, Log: c.Log})
 	e.node, err = e.member(id, beat, c.Log)
 	return e, err
 }
@@ -171,6 +176,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { return e.scheduler.Run(ctx) })
 	g.Go(func() error { return e.store.RunSequencer(ctx, e.log) })
 	g.Go(func() error { return e.witness.run(ctx, e.log) })
+	g.Go(func() error { return e.carrier.Run(ctx) })
 	g.Go(func() error { return e.refusals.Run(ctx) })
 	g.Go(func() error { return e.retention.Run(ctx) })
 	if e.autoscaler != nil {

@@ -44,6 +44,9 @@ func (d *Daemon) health() map[string]rest.HealthCheck {
 		"memory":   fresh(checkFresh, checkMemory),
 		"disk":     fresh(checkFresh, d.checkDisk),
 	}
+	if len(d.cfg.Audit.Sinks) > 0 {
+		checks["audit_sinks"] = fresh(checkFresh, d.checkSinks)
+	}
 	for name, p := range d.engine.providers {
 		checks["provider_"+name] = fresh(pingFresh, func(ctx context.Context) rest.Check {
 			if err := p.Ping(ctx); err != nil {

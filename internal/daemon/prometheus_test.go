@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -133,8 +135,16 @@ func panels(t *testing.T) map[string][]string {
 // exemplar leads to a trace, and strangers cannot make series.
 func TestPrometheus(t *testing.T) {
 	collector(t)
-	o := newObserved(t, nil)
+	t.Setenv("OTEL_LOGS_EXPORTER", "otlp")
+	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer hook.Close()
+	o := newObserved(t, func(c *Config) {
+		c.Audit.Sinks = []AuditSinkConfig{{Name: "archive", File: &FileSinkConfig{Path: filepath.Join(t.TempDir(), "audit.jsonl")}}}
+	})
 	p := o.scraped()
+	if _, err := o.client.CreateWebhook(t.Context(), client.WebhookSpec{Name: "all", URL: hook.URL, Events: []string{"*"}}); err != nil {
+		t.Fatal(err)
+	}
 	flow := func(n int) string {
 		return fmt.Sprintf(`jobs:
   - {id: e, type: export, vm_path: /DC/vm/web-01, format: qcow2, output_path: flow-%d}
@@ -164,6 +174,18 @@ func TestPrometheus(t *testing.T) {
 				t.Errorf("%s: %s: %v", title, q, err)
 			}
 		}
+	}
+	for q, want := range map[string]float64{
+		`max(hypervisord_audit_log_entries) - max(hypervisord_audit_checkpoint_entries)`:                 0,
+		`sum(hypervisord_audit_entries_total) - max(hypervisord_audit_log_entries)`:                      0,
+		`sum(hypervisord_audit_sink_entries_total{sink="archive"}) - max(hypervisord_audit_log_entries)`: 0,
+		`max(hypervisord_audit_sink_lag_entries{sink="archive"})`:                                        0,
+		`sum(hypervisord_webhook_attempts_total{outcome="delivered"}) > bool 10`:                         1,
+		`hypervisord_webhook_breakers{state="closed"}`:                                                   1,
+		`sum(hypervisord_otlp_log_records_total{result="sent"}) > bool 10`:                               1,
+		`hypervisord_otlp_log_records_total{result="dropped"}`:                                           0,
+	} {
+		o.eventually(q, func() bool { return p.one(q) == want })
 	}
 	if rate := p.one(panels(t)["Success rate"][0]); rate != 1 {
 		t.Errorf("the success rate is %g", rate)
@@ -195,7 +217,7 @@ func (p *prometheus) rulesEvaluate() {
 				}
 			}
 		}
-		return n >= 15
+		return n >= 20
 	})
 }
 

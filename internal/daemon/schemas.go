@@ -3,6 +3,7 @@ package daemon
 import (
 	"reflect"
 
+	"github.com/hypersdk/hypersdk/internal/auditsink"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/profile"
 	"github.com/hypersdk/hypersdk/internal/schema"
@@ -73,7 +74,8 @@ func forConfig() *schema.Maker {
 	return &schema.Maker{
 		Tag: "yaml",
 		Types: map[reflect.Type]schema.Schema{
-			reflect.TypeFor[Age](): {"type": []string{"string", "integer"}, "examples": []string{"90d", "12h"}},
+			reflect.TypeFor[Age]():  {"type": []string{"string", "integer"}, "examples": []string{"90d", "12h"}},
+			reflect.TypeFor[Size](): {"type": []string{"string", "integer"}, "examples": []string{"100MB", "64MiB"}},
 		},
 		Fields: map[string]schema.Schema{
 			"Config.listen":                      {"examples": []string{"127.0.0.1:8080"}},
@@ -93,6 +95,12 @@ func forConfig() *schema.Maker {
 			"ClientConfig.role":                  {"enum": tenant.Roles()},
 			"GrantConfig.role":                   {"enum": tenant.Roles()},
 			"LoginConfig.token":                  {"enum": []string{tokenID, tokenAccess}},
+			"AuditConfig.sinks":                  {"maxItems": maxSinks},
+			"AuditSinkConfig.name":               {"pattern": nameOfSink.String()},
+			"FileSinkConfig.fsync":               {"enum": []string{"", "always", fsyncNone}},
+			"FileSinkConfig.max_files":           natural,
+			"SyslogSinkConfig.format":            {"enum": []string{"", auditsink.FormJSON, auditsink.FormStructured}},
+			"SyslogSinkConfig.facility":          {"minimum": 0, "maximum": 23},
 			"Hyper2kvmConfig.engine":             {"enum": []string{"", hyper2kvm.EngineHyper2kvm, hyper2kvm.EngineVirtV2V, hyper2kvm.EngineBuiltin}},
 		},
 	}

@@ -58,6 +58,7 @@ func collector(t *testing.T) *lines {
 	spawn(t, took, address, program, address)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+address)
 	t.Setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+	t.Setenv("OTEL_LOGS_EXPORTER", "none")
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
 	return took
 }
@@ -277,6 +278,75 @@ func TestTraceByEachDoor(t *testing.T) {
 	for _, s := range byID {
 		if job, _ := s.at("hypervisord.job.id").(string); s.Name == "run job" && byID[s.ParentSpanID].Name != want[job] {
 			t.Errorf("the run lies below %q, want %q", byID[s.ParentSpanID].Name, want[job])
+		}
+	}
+}
+
+// TestLogsReachTheCollector: the lines of a request and of a run arrive with the ids
+// of their trace, which the same collector has; the daemon says who it is, and its last
+// word arrives, too.
+func TestLogsReachTheCollector(t *testing.T) {
+	took := collector(t)
+	t.Setenv("OTEL_LOGS_EXPORTER", "otlp")
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+	o := newObserved(t, nil)
+	_, answer := o.ask("POST", "/jobs/submit", `{"vm_path":"/DC/vm/web-01","format":"raw"}`,
+		"Content-Type", "application/json", "Traceparent", "00-"+callersTrace+"-"+callersSpan+"-01", "X-Request-ID", "req-9")
+	var s client.Submitted
+	if err := json.Unmarshal([]byte(answer), &s); err != nil || len(s.JobIDs) != 1 {
+		t.Fatal(answer, err)
+	}
+	o.end(s.JobIDs[0], client.Completed)
+	o.ask("GET", "/metrics", "")
+	o.stop()
+	type record struct {
+		Severity string            `json:"severityText"`
+		Body     map[string]string `json:"body"`
+		Trace    string            `json:"traceId"`
+		Span     string            `json:"spanId"`
+		Attr     json.RawMessage   `json:"attributes"`
+	}
+	found := func() map[string]record {
+		all := map[string]record{}
+		for _, line := range took.with(`"resourceLogs"`) {
+			var batch struct {
+				ResourceLogs []struct {
+					Resource  json.RawMessage `json:"resource"`
+					ScopeLogs []struct {
+						LogRecords []record `json:"logRecords"`
+					} `json:"scopeLogs"`
+				} `json:"resourceLogs"`
+			}
+			if err := json.Unmarshal([]byte(line), &batch); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{`"hypervisord"`, `"deployment.environment.name"`, `"service.version"`} {
+				if who := string(batch.ResourceLogs[0].Resource); !strings.Contains(who, want) {
+					t.Errorf("no %s in %s", want, who)
+				}
+			}
+			for _, r := range batch.ResourceLogs[0].ScopeLogs[0].LogRecords {
+				if old, ok := all[r.Body["stringValue"]]; !ok || old.Trace == "" {
+					all[r.Body["stringValue"]] = r
+				}
+			}
+		}
+		return all
+	}
+	o.eventually("the last word arrives", func() bool { _, ok := found()["stopping"]; return ok })
+	spanIDs := map[string]bool{}
+	for _, s := range spans(t, took) {
+		spanIDs[s.SpanID] = true
+	}
+	for body, attr := range map[string]string{"request": `"req-9"`, "reading disk": s.JobIDs[0]} {
+		r := found()[body]
+		if r.Trace != callersTrace || !spanIDs[r.Span] || r.Severity == "" || !strings.Contains(string(r.Attr), attr) {
+			t.Errorf("%s: %+v %s", body, r, r.Attr)
+		}
+	}
+	for _, theirs := range []string{o.cfg.VSphere.Password.Reveal()} {
+		if len(took.with(theirs)) > 0 {
+			t.Error("a line shows the password")
 		}
 	}
 }

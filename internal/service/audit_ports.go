@@ -16,6 +16,8 @@ type AuditStore interface {
 	AuditOf(s tenant.Scope) AuditReader
 	// AuditOfAll reads everything.
 	AuditOfAll(p tenant.PlatformScope) AuditReader
+	// AuditSinks tells how far each sink has the log, by name.
+	AuditSinks(ctx context.Context, p tenant.PlatformScope) ([]audit.Sink, error)
 	// AppendRefusals adds entries of refused attempts to the log.
 	AppendRefusals(ctx context.Context, refusals []event.Refusal) error
 }

@@ -55,8 +55,10 @@ func (t *tx) leaves(after int64) ([]audit.Hash, error) {
 		return nil, err
 	}
 	rows, err := s.QueryContext(t.w.ctx, after)
+	t.placed = map[string]int{}
 	return scanAll(rows, err, func(rows *sql.Rows) (audit.Hash, error) {
 		r, err := scanRecord(rows)
+		t.placed[audit.ResultOf(r.Kind)]++
 		return r.Hash(), err
 	})
 }

@@ -19,9 +19,10 @@ import (
 type tx struct {
 	w      *writer
 	now    time.Time
-	topics []event.Topic // touched after the commit
-	origin tenant.Origin // of who asked for the update
-	wrote  bool          // there may be something to undo
+	topics []event.Topic  // touched after the commit
+	placed map[string]int // entries that got places in the log, by result
+	origin tenant.Origin  // of who asked for the update
+	wrote  bool           // there may be something to undo
 }
 
 // exec runs a statement and returns how many rows it changed.

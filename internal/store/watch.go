@@ -14,7 +14,8 @@ type CommitHook func(updates int, took time.Duration, err error)
 // watch knows when something was stored last.
 type watch struct {
 	committed CommitHook
-	last      atomic.Int64 // microseconds of this machine's clock; 0: never
+	placed    func(result string, n int) // nil: nobody counts
+	last      atomic.Int64               // microseconds of this machine's clock; 0: never
 }
 
 // note takes down a transaction. One that changed no row proves nothing: it may not
@@ -25,6 +26,16 @@ func (w *watch) note(updates int, changed int64, begun time.Time, err error) {
 	}
 	if w.committed != nil && updates > 0 {
 		w.committed(updates, time.Since(begun), err)
+	}
+}
+
+// place tells of entries that got their places, by result.
+func (w *watch) place(results map[string]int) {
+	if w.placed == nil {
+		return
+	}
+	for result, n := range results {
+		w.placed(result, n)
 	}
 }
 

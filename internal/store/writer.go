@@ -78,6 +78,7 @@ type request struct {
 	err    error        // of fn
 	clash  bool         // another node made the same key at the same time: look again
 	topics []event.Topic
+	placed map[string]int // entries that got places in the log, by result
 	answer chan error
 }
 
@@ -190,6 +191,7 @@ func (w *writer) run() {
 			}
 			if result == nil && r.err == nil {
 				w.hub.Touch(r.topics...)
+				w.watch.place(r.placed)
 				touched = append(touched, r.topics...)
 			}
 			r.answer <- cmp.Or(result, r.err)
@@ -264,7 +266,7 @@ func (w *writer) apart(ran []*request) (committing bool, err error) {
 func (w *writer) alone(r *request) error {
 	for try := 1; ; try++ {
 		raced := r.clash
-		r.err, r.topics, r.clash = nil, nil, false
+		r.err, r.topics, r.placed, r.clash = nil, nil, nil, false
 		again, err := w.transact(r)
 		if raced {
 			r.clash = false // the key is still in the way: it is no race
@@ -408,7 +410,7 @@ func (w *writer) begun() *tx {
 func (w *writer) call(r *request) *tx {
 	t := w.begun()
 	r.err = protect(r.fn, t)
-	r.topics = t.topics
+	r.topics, r.placed = t.topics, t.placed
 	return t
 }
 

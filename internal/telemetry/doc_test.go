@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/hypersdk/hypersdk/internal/audit"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/limit"
@@ -44,6 +45,9 @@ func everything() *Metrics {
 	m.WatchWebhooks(func(context.Context) (map[webhook.BreakerState]int64, int64, time.Time, error) {
 		return nil, 0, time.Time{}, nil
 	})
+	m.AuditSinks("archive")
+	m.WatchLogs(&Logs{})
+	m.WatchAudit(func(context.Context) (audit.State, []audit.Sink, error) { return audit.State{}, nil, nil })
 	return m
 }
 
@@ -147,6 +151,8 @@ func TestLint(t *testing.T) {
 		"direction": "in code", "phase": "in code", "outcome": "in code", "result": "in code", "purpose": "in code", "what": "in code",
 		"level": "limit.Levels", "limit": "three", "priority": "four", "state": "in code", "reason": "package admission; in gate", "operation": "in code",
 		"version": "one", "go_version": "one",
+		"level": "limit.Levels", "priority": "four", "state": "in code", "reason": "package admission", "operation": "in code",
+		"sink": "package daemon", "version": "one", "go_version": "one",
 	}
 	for _, m := range registered(t, m) {
 		for l := range strings.SplitSeq(m.labels, ", ") {

@@ -69,6 +69,7 @@ type Metrics struct {
 	issuerKeys   *prometheus.CounterVec
 	retained     retained
 	webhooks     webhooks
+	audits       audits
 
 	sourceRetries *prometheus.CounterVec
 	relogins      prometheus.Counter
@@ -132,6 +133,7 @@ func NewMetrics(s Sources) *Metrics {
 
 	m.retained = m.retention()
 	m.webhooks = m.webhookMetrics()
+	m.audits = m.auditMetrics()
 
 	m.sourceRetries = m.counters("source_retries_total", "Requests to a provider that were repeated.", "operation")
 	for _, op := range []string{"range", "nfc", "soap"} { // those of vsphere.Observer

@@ -11,13 +11,13 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
-	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
+	"github.com/hypersdk/hypersdk/internal/otlp"
 	"github.com/hypersdk/hypersdk/internal/tracing"
 )
 
@@ -44,22 +44,19 @@ func NewTracing(ctx context.Context, get func(name string) string, o TracingOpti
 	if e := get("OTEL_TRACES_EXPORTER"); e != "" && e != "otlp" {
 		return nil, fault.New(fault.Invalid, "HX-TRACE-005", "OTEL_TRACES_EXPORTER names an exporter that is not here", "one of otlp, none")
 	}
-	c, err := readOTLP(get)
-	if err != nil || c.endpoint == nil {
+	c, err := otlp.FromEnv(get, otlp.Traces)
+	if err != nil || c.Endpoint == nil {
 		return &Tracing{}, err
 	}
-	exporter, err := otlptrace.New(ctx, newOTLP(c))
+	exporter, err := otlptrace.New(ctx, spans{otlp.New(c, otlp.Traces)})
 	if err != nil {
 		return nil, fmt.Errorf("start the exporter: %w", err)
 	}
-	// What the environment says counts: WithFromEnv comes last.
-	who, err := resource.New(ctx, resource.WithAttributes(
-		attribute.String("service.name", "hypervisord"), attribute.String("service.version", o.Version)),
-		resource.WithHost(), resource.WithTelemetrySDK(), resource.WithFromEnv())
+	who, err := newResource(ctx, o.Version)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Invalid, "HX-TRACE-006", "OTEL_RESOURCE_ATTRIBUTES cannot be read", "give KEY=VALUE, separated by commas")
+		return nil, err
 	}
-	otel.SetErrorHandler(&complaints{log: o.Log})
+	otel.SetErrorHandler(&complaints{log: o.Log, what: "spans"})
 	p := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(who)) // sampler, limits, batches: OTEL_*
 	return &Tracing{provider: p, tracer: p.Tracer(tracing.Scope)}, nil
 }
@@ -131,6 +128,7 @@ func ofJob(j job.Job) []attribute.KeyValue {
 // that is down is no news for each batch.
 type complaints struct {
 	log  *slog.Logger
+	what string       // is lost
 	last atomic.Int64 // unix
 }
 
@@ -140,5 +138,5 @@ func (c *complaints) Handle(err error) {
 	if now-last < 60 || !c.last.CompareAndSwap(last, now) {
 		return
 	}
-	c.log.Warn("spans are lost", "error", fault.Detail(err))
+	c.log.Warn(c.what+" are lost", "error", fault.Detail(err))
 }

@@ -1,6 +1,6 @@
 // Otlp-receiver is the OTLP receiver of the OpenTelemetry Collector, alone: what it
 // takes it writes to the standard output, a line of OTLP JSON for each batch. Tests
-// use it as the other side: other people's code decides whether our spans are OTLP.
+// use it as the other side: other people's code decides whether our spans and log records are OTLP.
 // It is a module of its own, so that nothing of it is in our programs.
 //
 //	otlp-receiver HOST:PORT
@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
@@ -49,9 +50,22 @@ func run(address string) error {
 	if err != nil {
 		return err
 	}
-	r, err := factory.CreateTraces(ctx, receiver.Settings{
-		ID: component.NewID(factory.Type()), TelemetrySettings: componenttest.NewNopTelemetrySettings(),
-	}, config, next)
+	logs, err := consumer.NewLogs(func(_ context.Context, batch plog.Logs) error {
+		line, err := (&plog.JSONMarshaler{}).MarshalLogs(batch)
+		if err == nil {
+			_, err = fmt.Println(string(line))
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	settings := receiver.Settings{ID: component.NewID(factory.Type()), TelemetrySettings: componenttest.NewNopTelemetrySettings()}
+	if _, err := factory.CreateTraces(ctx, settings, config, next); err != nil {
+		return err
+	}
+	// It is the same receiver: one server takes both.
+	r, err := factory.CreateLogs(ctx, settings, config, logs)
 	if err != nil {
 		return err
 	}

@@ -103,6 +103,7 @@ type QueryResolver interface {
 	AuditCheckpoint(ctx context.Context) (AuditCheckpoint, error)
 	AuditProof(ctx context.Context, pos int64) (AuditProof, error)
 	AuditConsistency(ctx context.Context, from int64) (AuditConsistency, error)
+	AuditSinks(ctx context.Context) ([]AuditSink, error)
 	JobsConnection(ctx context.Context, filter *JobFilter, first *int, after *string) (JobConnection, error)
 	Explain(ctx context.Context, id string) (Explanation, error)
 	Receipt(ctx context.Context, id string) (json.RawMessage, error)
@@ -420,6 +421,32 @@ func (ec *executionContext) childFields_AuditResource(ctx context.Context, field
 		return ec.fieldContext_AuditResource_vm(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AuditResource", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditSink(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_AuditSink_name(ctx, field)
+	case "kind":
+		return ec.fieldContext_AuditSink_kind(ctx, field)
+	case "state":
+		return ec.fieldContext_AuditSink_state(ctx, field)
+	case "pos":
+		return ec.fieldContext_AuditSink_pos(ctx, field)
+	case "lagEntries":
+		return ec.fieldContext_AuditSink_lagEntries(ctx, field)
+	case "lagSeconds":
+		return ec.fieldContext_AuditSink_lagSeconds(ctx, field)
+	case "lastTakenAt":
+		return ec.fieldContext_AuditSink_lastTakenAt(ctx, field)
+	case "failures":
+		return ec.fieldContext_AuditSink_failures(ctx, field)
+	case "lastError":
+		return ec.fieldContext_AuditSink_lastError(ctx, field)
+	case "node":
+		return ec.fieldContext_AuditSink_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditSink", field.Name)
 }
 
 func (ec *executionContext) childFields_Blocker(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -3926,6 +3953,236 @@ func (ec *executionContext) _AuditResource_vm(ctx context.Context, field graphql
 }
 func (ec *executionContext) fieldContext_AuditResource_vm(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("AuditResource", field, false, false, "String")
+}
+
+func (ec *executionContext) _AuditSink_name(ctx context.Context, field graphql.CollectedField, obj *AuditSink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditSink_name(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Name, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditSink_name(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditSink", field, false, false, "String")
+}
+
+func (ec *executionContext) _AuditSink_kind(ctx context.Context, field graphql.CollectedField, obj *AuditSink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditSink_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditSink_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditSink", field, false, false, "String")
+}
+
+func (ec *executionContext) _AuditSink_state(ctx context.Context, field graphql.CollectedField, obj *AuditSink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditSink_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditSink_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditSink", field, false, false, "String")
+}
+
+func (ec *executionContext) _AuditSink_pos(ctx context.Context, field graphql.CollectedField, obj *AuditSink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditSink_pos(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Pos, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNInt642int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditSink_pos(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditSink", field, false, false, "Int64")
+}
+
+func (ec *executionContext) _AuditSink_lagEntries(ctx context.Context, field graphql.CollectedField, obj *AuditSink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditSink_lagEntries(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LagEntries, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNInt642int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditSink_lagEntries(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditSink", field, false, false, "Int64")
+}
+
+func (ec *executionContext) _AuditSink_lagSeconds(ctx context.Context, field graphql.CollectedField, obj *AuditSink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditSink_lagSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LagSeconds, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditSink_lagSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditSink", field, false, false, "Float")
+}
+
+func (ec *executionContext) _AuditSink_lastTakenAt(ctx context.Context, field graphql.CollectedField, obj *AuditSink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditSink_lastTakenAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastTakenAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_AuditSink_lastTakenAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditSink", field, false, false, "DateTime")
+}
+
+func (ec *executionContext) _AuditSink_failures(ctx context.Context, field graphql.CollectedField, obj *AuditSink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditSink_failures(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Failures, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditSink_failures(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditSink", field, false, false, "Int")
+}
+
+func (ec *executionContext) _AuditSink_lastError(ctx context.Context, field graphql.CollectedField, obj *AuditSink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditSink_lastError(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastError, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditSink_lastError(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditSink", field, false, false, "String")
+}
+
+func (ec *executionContext) _AuditSink_node(ctx context.Context, field graphql.CollectedField, obj *AuditSink) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditSink_node(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Node, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditSink_node(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditSink", field, false, false, "String")
 }
 
 func (ec *executionContext) _Blocker_code(ctx context.Context, field graphql.CollectedField, obj *provider.Blocker) (ret graphql.Marshaler) {
@@ -11151,6 +11408,56 @@ func (ec *executionContext) fieldContext_Query_auditConsistency(ctx context.Cont
 	if fc.Args, err = ec.field_Query_auditConsistency_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_auditSinks(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_auditSinks(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().AuditSinks(ctx)
+		},
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				id, err := ec.unmarshalNString2string(ctx, "list_audit_sinks")
+				if err != nil {
+					var zeroVal []AuditSink
+					return zeroVal, err
+				}
+				if ec.Directives.Operation == nil {
+					var zeroVal []AuditSink
+					return zeroVal, errors.New("directive operation is not implemented")
+				}
+				return ec.Directives.Operation(ctx, nil, directive0, id)
+			}
+
+			next = directive1
+			return next
+		},
+		func(ctx context.Context, selections ast.SelectionSet, v []AuditSink) graphql.Marshaler {
+			return ec.marshalNAuditSink2ᚕgithubᚗcomᚋhypersdkᚋhypersdkᚋinternalᚋapiᚋgraphᚐAuditSinkᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_auditSinks(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AuditSink(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -18950,6 +19257,84 @@ func (ec *executionContext) _AuditResource(ctx context.Context, sel ast.Selectio
 	return out
 }
 
+var auditSinkImplementors = []string{"AuditSink"}
+
+func (ec *executionContext) _AuditSink(ctx context.Context, sel ast.SelectionSet, obj *AuditSink) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, auditSinkImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AuditSink")
+		case "name":
+			out.Values[i] = ec._AuditSink_name(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "kind":
+			out.Values[i] = ec._AuditSink_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "state":
+			out.Values[i] = ec._AuditSink_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pos":
+			out.Values[i] = ec._AuditSink_pos(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "lagEntries":
+			out.Values[i] = ec._AuditSink_lagEntries(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "lagSeconds":
+			out.Values[i] = ec._AuditSink_lagSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "lastTakenAt":
+			out.Values[i] = ec._AuditSink_lastTakenAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "failures":
+			out.Values[i] = ec._AuditSink_failures(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "lastError":
+			out.Values[i] = ec._AuditSink_lastError(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "node":
+			out.Values[i] = ec._AuditSink_node(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var blockerImplementors = []string{"Blocker"}
 
 func (ec *executionContext) _Blocker(ctx context.Context, sel ast.SelectionSet, obj *provider.Blocker) graphql.Marshaler {
@@ -20942,6 +21327,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_auditConsistency(ctx, field)
 				})
+		case "auditSinks":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_auditSinks(ctx, field)
+				})
 		case "jobsConnection":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
 				true, true,
@@ -22900,6 +23291,26 @@ func (ec *executionContext) marshalNAuditProof2githubᚗcomᚋhypersdkᚋhypersd
 
 func (ec *executionContext) marshalNAuditResource2githubᚗcomᚋhypersdkᚋhypersdkᚋinternalᚋauditᚐResource(ctx context.Context, sel ast.SelectionSet, v audit.Resource) graphql.Marshaler {
 	return ec._AuditResource(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNAuditSink2githubᚗcomᚋhypersdkᚋhypersdkᚋinternalᚋapiᚋgraphᚐAuditSink(ctx context.Context, sel ast.SelectionSet, v AuditSink) graphql.Marshaler {
+	return ec._AuditSink(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNAuditSink2ᚕgithubᚗcomᚋhypersdkᚋhypersdkᚋinternalᚋapiᚋgraphᚐAuditSinkᚄ(ctx context.Context, sel ast.SelectionSet, v []AuditSink) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAuditSink2githubᚗcomᚋhypersdkᚋhypersdkᚋinternalᚋapiᚋgraphᚐAuditSink(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalNBlocker2githubᚗcomᚋhypersdkᚋhypersdkᚋinternalᚋproviderᚐBlocker(ctx context.Context, sel ast.SelectionSet, v provider.Blocker) graphql.Marshaler {

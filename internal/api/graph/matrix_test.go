@@ -46,6 +46,7 @@ var matrix = map[string]struct{ row, field string }{
 	"auditLog":       {"ddyy ddyy u", `{auditLog(first:1000){pos leaf hidden}}`},
 
 	"auditCheckpoint":  {"ddyy ddyy u", `{auditCheckpoint{note}}`},
+	"auditSinks":       {"dddy dddy u", `{auditSinks{name}}`},
 	"auditProof":       {"ddyy ddny u", `{auditProof(pos:$pos){hashes entry{leaf}}}`}, // the platform reads the entries of all
 	"auditConsistency": {"ddyy ddyy u", `{auditConsistency(from:1){hashes}}`},
 

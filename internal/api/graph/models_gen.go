@@ -57,6 +57,27 @@ type AuditProof struct {
 	Checkpoint AuditCheckpoint `json:"checkpoint"`
 }
 
+// A place to which the log is carried.
+type AuditSink struct {
+	Name string `json:"name"`
+	// file, syslog, otlp or s3
+	Kind string `json:"kind"`
+	// current, behind or failing
+	State string `json:"state"`
+	// The sink has the log up to this place.
+	Pos int64 `json:"pos"`
+	// Entries that it does not have.
+	LagEntries int64 `json:"lagEntries"`
+	// How long the oldest of them has waited.
+	LagSeconds  float64    `json:"lagSeconds"`
+	LastTakenAt *time.Time `json:"lastTakenAt,omitempty"`
+	// In a row, until now.
+	Failures  int    `json:"failures"`
+	LastError string `json:"lastError"`
+	// Which daemon carried last.
+	Node string `json:"node"`
+}
+
 type BulkError struct {
 	JobID string      `json:"jobId"`
 	Error job.Failure `json:"error"`

@@ -22,6 +22,7 @@ func (d *Door) routeAudit() {
 	unary(d, "GetAuditCheckpoint", "audit_checkpoint", d.getAuditCheckpoint)
 	unary(d, "GetAuditProof", "audit_proof", d.getAuditProof)
 	unary(d, "GetAuditConsistency", "audit_consistency", d.getAuditConsistency)
+	unary(d, "ListAuditSinks", "list_audit_sinks", d.listAuditSinks)
 }
 
 func (d *Door) listAudit(ctx context.Context, p tenant.Principal, in *pb.ListAuditRequest) (*pb.ListAuditResponse, error) {

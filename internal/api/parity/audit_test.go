@@ -50,6 +50,13 @@ var auditScenarios = []scenario{
 	{name: "proof", op: "audit_proof", call: thePlace, check: func(_ objects, v any) bool { return len(field(v, "hashes").([]any)) > 0 }},
 	{name: "consistency", op: "audit_consistency", call: query(obj{"from": 2}), check: func(_ objects, v any) bool { return len(field(v, "hashes").([]any)) > 0 }},
 
+	{name: "sinks", op: "list_audit_sinks", check: func(_ objects, v any) bool {
+		all := field(v, "items").([]any)
+		return len(all) == 1 && field(all[0], "name") == "archive" && field(all[0], "state") == "failing" && strings.Contains(show(field(all[0], "last_error")), "HX-TEST-001")
+	}},
+
+	{name: "sinks of nobody", op: "list_audit_sinks", strange: anonymous, kind: "unauthenticated"},
+	{name: "an admin's sinks", op: "list_audit_sinks", role: tenant.Admin, kind: "denied", code: "HX-AUTH-002"},
 	{name: "audit of nobody", op: "list_audit", strange: anonymous, kind: "unauthenticated"},
 	{name: "operator audits", op: "list_audit", role: tenant.Operator, kind: "denied", code: "HX-AUTH-002"},
 	{name: "viewer exports the log", op: "export_audit", role: tenant.Viewer, kind: "denied", code: "HX-AUTH-002"},

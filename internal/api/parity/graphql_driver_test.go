@@ -123,6 +123,7 @@ var fields = map[string]string{
 	"export_audit":      `query($after: Int64, $limit: Int){v:auditLog(after:$after, first:$limit)` + lineFields + `}`,
 	"audit_checkpoint":  `{v:auditCheckpoint` + checkFields + `}`,
 	"audit_proof":       `query($id: Int64!){v:auditProof(pos:$id){entry` + lineFields + ` hashes checkpoint` + checkFields + `}}`,
+	"list_audit_sinks":  `{v:auditSinks{name kind state pos lagEntries lagSeconds lastTakenAt failures lastError node}}`,
 	"audit_consistency": `query($from: Int64!){v:auditConsistency(from:$from){from root hashes checkpoint` + checkFields + `}}`,
 	"tenant_usage":      `query($id: ID!, $from: String, $to: String){v:usage(tenant:$id, from:$from, to:$to){tenant months{month jobsCompleted jobsFailed jobsCancelled bytesRead bytesTransferred bytesStored seconds}}}`,
 }
@@ -437,7 +438,7 @@ func init() { //nolint:gochecknoinits // a table that refers to the one above
 	for op := range fields {
 		valueOf[op] = snake
 	}
-	for _, op := range []string{"list_profiles", "schedule_runs", "list_nodes", "list_vms", "list_keys", "list_tenant_keys", "list_tenants", "export_audit"} {
+	for _, op := range []string{"list_profiles", "schedule_runs", "list_nodes", "list_vms", "list_keys", "list_tenant_keys", "list_tenants", "export_audit", "list_audit_sinks"} {
 		valueOf[op] = under("items")
 	}
 	for _, op := range []string{"delete_schedule", "delete_webhook"} {

@@ -80,7 +80,7 @@ var rpcs = map[string]rpc{
 	"list_deliveries": {method: "ListDeliveries", id: "webhook"}, "get_delivery": {method: "GetDelivery", id: "webhook", key: "id"},
 	"resend_delivery": {method: "ResendDelivery", id: "webhook", key: "id"},
 	"list_audit":      {method: "ListAudit"}, "export_audit": {method: "ExportAudit"}, "audit_checkpoint": {method: "GetAuditCheckpoint"},
-	"audit_proof": {method: "GetAuditProof", id: "pos"}, "audit_consistency": {method: "GetAuditConsistency"},
+	"audit_proof": {method: "GetAuditProof", id: "pos"}, "audit_consistency": {method: "GetAuditConsistency"}, "list_audit_sinks": {method: "ListAuditSinks"},
 
 	"get_whoami": {method: "WhoAmI"}, "get_auth_config": {why: "it is asked before a door is chosen"},
 

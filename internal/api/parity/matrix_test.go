@@ -85,6 +85,7 @@ var matrix = map[string]string{
 	"audit_checkpoint":  "dd.. dd.. u",
 	"audit_proof":       "dd.. ddn. u", // the platform reads the entries of all tenants
 	"audit_consistency": "dd.. dd.. u",
+	"list_audit_sinks":  "ddd. ddd. u",
 }
 
 var answers = map[rune]string{'.': "", 'd': "denied", 'n': "not_found", 'c': "conflict", 'u': "unauthenticated"}

@@ -162,7 +162,7 @@ var ownForms = []struct {
 	{regexp.MustCompile(`"(next_cursor|request_id|door)":"[^"]+"`), `"$1":"TEXT"`},
 	{regexp.MustCompile(`the log has [0-9]+ entries|it ends at [0-9]+`), "SIZE OF THE LOG"},
 	{regexp.MustCompile(`"pos":[0-9]+,|"last_used_at":"[^"]+",`), ""}, // they come a moment later
-	{regexp.MustCompile(`"(seq|pos|uptime_seconds|oldest_wait_seconds|seconds)":[0-9.e+-]+`), `"$1":1`},
+	{regexp.MustCompile(`"(seq|pos|uptime_seconds|oldest_wait_seconds|seconds|lag_entries|lag_seconds)":[0-9.e+-]+`), `"$1":1`},
 	{regexp.MustCompile(`,?"(timestamp|replayed)":("TIME"|true)`), ""},
 }
 

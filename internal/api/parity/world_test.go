@@ -21,7 +21,9 @@ import (
 	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"github.com/hypersdk/hypersdk/internal/api/stream"
 	"github.com/hypersdk/hypersdk/internal/audit"
+	"github.com/hypersdk/hypersdk/internal/auditsink"
 	"github.com/hypersdk/hypersdk/internal/auth"
+	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/job"
@@ -66,6 +68,7 @@ func newWorld(t *testing.T) *world {
 	must(t, err)
 	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store, Pool: pool{}, Nodes: w.store, Seal: w.sealer})
 	auditor := service.NewAudit(w.store)
+	w.sink(ctx)
 	log := slog.New(slog.DiscardHandler)
 	retention := service.NewRetention(w.store, outputs{}, service.RetentionPolicy{ArtifactAge: time.Nanosecond}, service.RetentionHooks{}, nil, log)
 	entrance := gate.New(auth.NewRing(auth.NewKey(sha256.Sum256([]byte("hvk_ROOT")), root()), w.store, nil), w.limits)
@@ -320,4 +323,15 @@ func (l *limiter) clear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.left)
+}
+
+// sink is one of the audit log, which has failed once.
+func (w *world) sink(ctx context.Context) {
+	must(w.t, w.store.RegisterSinks(ctx, "n1", []auditsink.Named{{Name: "archive", Kind: "file"}}))
+	must(w.t, w.store.AppendRefusals(ctx, []event.Refusal{{Actor: "x", Operation: "enter", Count: 1, Time: time.Now()}}))
+	_, err := w.store.Sequence(ctx, 10)
+	must(w.t, err)
+	b, _, err := w.store.BeginBatch(ctx, auditsink.Claim{Sink: "archive", Node: "n1", Limit: 10, Time: time.Minute})
+	must(w.t, err)
+	must(w.t, w.store.SettleBatch(ctx, b, auditsink.Result{Error: "HX-TEST-001 no", Pause: time.Hour}))
 }

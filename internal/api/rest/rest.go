@@ -109,6 +109,7 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeWebhooks()
 	a.routeRetention()
 	a.routeAudit()
+	a.routeAuditSinks()
 	a.routeHealth()
 	a.routeSchemas()
 	if err := a.routeDocument(); err != nil {

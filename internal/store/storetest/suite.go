@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hypersdk/hypersdk/internal/audit"
+	"github.com/hypersdk/hypersdk/internal/auditsink"
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/event"
@@ -39,10 +41,19 @@ type Store interface {
 }
 
 type forService interface {
+	forAudit
 	service.Store
 	service.DueSchedules
 	service.RetentionStore
 	service.Feed
+}
+
+type forAudit interface {
+	service.AuditStore
+	auditsink.Log
+	SignLog(signer *audit.Signer)
+	CountLog(count func(result string, n int))
+	AuditState(ctx context.Context) (audit.State, error)
 }
 
 type forOutbox interface {
@@ -107,6 +118,12 @@ func Run(t *testing.T, open Open) {
 		{"one event for each change", testEvents},
 		{"places in the log", testLog},
 		{"a reader of the log misses nothing", testLogOrder},
+		{"an auditor reads entries", testAuditEntries},
+		{"an export is proven", testAuditLines},
+		{"how the log is", testAuditState},
+		{"the log goes to sinks", testSinks},
+		{"a batch is made again as it was", testSinkBatch},
+		{"one node serves a sink at a time", testSinkNodes},
 		{"queries", testQueries},
 		{"pages", testPages},
 		{"idempotency keys", testKeys},

@@ -891,6 +891,203 @@ func (x *AuditConsistency) GetCheckpoint() *AuditCheckpoint {
 	return nil
 }
 
+type ListAuditSinksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditSinksRequest) Reset() {
+	*x = ListAuditSinksRequest{}
+	mi := &file_hypervisord_v1_audit_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditSinksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditSinksRequest) ProtoMessage() {}
+
+func (x *ListAuditSinksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisord_v1_audit_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditSinksRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditSinksRequest) Descriptor() ([]byte, []int) {
+	return file_hypervisord_v1_audit_proto_rawDescGZIP(), []int{13}
+}
+
+type ListAuditSinksResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*AuditSink           `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"` // by name
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditSinksResponse) Reset() {
+	*x = ListAuditSinksResponse{}
+	mi := &file_hypervisord_v1_audit_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditSinksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditSinksResponse) ProtoMessage() {}
+
+func (x *ListAuditSinksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisord_v1_audit_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditSinksResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditSinksResponse) Descriptor() ([]byte, []int) {
+	return file_hypervisord_v1_audit_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListAuditSinksResponse) GetItems() []*AuditSink {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// AuditSink is one place to which the log is carried.
+type AuditSink struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`                                    // file, syslog, otlp, s3
+	State         string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`                                  // current, behind, failing
+	Pos           int64                  `protobuf:"varint,4,opt,name=pos,proto3" json:"pos,omitempty"`                                     // the sink has the log up to this place
+	LagEntries    int64                  `protobuf:"varint,5,opt,name=lag_entries,json=lagEntries,proto3" json:"lag_entries,omitempty"`     // entries that it does not have
+	LagSeconds    float64                `protobuf:"fixed64,6,opt,name=lag_seconds,json=lagSeconds,proto3" json:"lag_seconds,omitempty"`    // how long the oldest of them has waited
+	LastTakenAt   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_taken_at,json=lastTakenAt,proto3" json:"last_taken_at,omitempty"` // when it took something last
+	Failures      int32                  `protobuf:"varint,8,opt,name=failures,proto3" json:"failures,omitempty"`                           // in a row, until now
+	LastError     string                 `protobuf:"bytes,9,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`         // why the last try went wrong
+	Node          string                 `protobuf:"bytes,10,opt,name=node,proto3" json:"node,omitempty"`                                   // which daemon carried last
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditSink) Reset() {
+	*x = AuditSink{}
+	mi := &file_hypervisord_v1_audit_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditSink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditSink) ProtoMessage() {}
+
+func (x *AuditSink) ProtoReflect() protoreflect.Message {
+	mi := &file_hypervisord_v1_audit_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditSink.ProtoReflect.Descriptor instead.
+func (*AuditSink) Descriptor() ([]byte, []int) {
+	return file_hypervisord_v1_audit_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *AuditSink) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AuditSink) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *AuditSink) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *AuditSink) GetPos() int64 {
+	if x != nil {
+		return x.Pos
+	}
+	return 0
+}
+
+func (x *AuditSink) GetLagEntries() int64 {
+	if x != nil {
+		return x.LagEntries
+	}
+	return 0
+}
+
+func (x *AuditSink) GetLagSeconds() float64 {
+	if x != nil {
+		return x.LagSeconds
+	}
+	return 0
+}
+
+func (x *AuditSink) GetLastTakenAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastTakenAt
+	}
+	return nil
+}
+
+func (x *AuditSink) GetFailures() int32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *AuditSink) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
+func (x *AuditSink) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 var File_hypervisord_v1_audit_proto protoreflect.FileDescriptor
 
 const file_hypervisord_v1_audit_proto_rawDesc = "" +
@@ -969,7 +1166,25 @@ const file_hypervisord_v1_audit_proto_rawDesc = "" +
 	"\x06hashes\x18\x03 \x03(\tR\x06hashes\x12?\n" +
 	"\n" +
 	"checkpoint\x18\x04 \x01(\v2\x1f.hypervisord.v1.AuditCheckpointR\n" +
-	"checkpointBCZAgithub.com/hypersdk/hypersdk/api/gen/hypervisord/v1;hypervisordv1b\x06proto3"
+	"checkpoint\"\x17\n" +
+	"\x15ListAuditSinksRequest\"I\n" +
+	"\x16ListAuditSinksResponse\x12/\n" +
+	"\x05items\x18\x01 \x03(\v2\x19.hypervisord.v1.AuditSinkR\x05items\"\xac\x02\n" +
+	"\tAuditSink\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x10\n" +
+	"\x03pos\x18\x04 \x01(\x03R\x03pos\x12\x1f\n" +
+	"\vlag_entries\x18\x05 \x01(\x03R\n" +
+	"lagEntries\x12\x1f\n" +
+	"\vlag_seconds\x18\x06 \x01(\x01R\n" +
+	"lagSeconds\x12>\n" +
+	"\rlast_taken_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vlastTakenAt\x12\x1a\n" +
+	"\bfailures\x18\b \x01(\x05R\bfailures\x12\x1d\n" +
+	"\n" +
+	"last_error\x18\t \x01(\tR\tlastError\x12\x12\n" +
+	"\x04node\x18\n" +
+	" \x01(\tR\x04nodeBCZAgithub.com/hypersdk/hypersdk/api/gen/hypervisord/v1;hypervisordv1b\x06proto3"
 
 var (
 	file_hypervisord_v1_audit_proto_rawDescOnce sync.Once
@@ -983,7 +1198,7 @@ func file_hypervisord_v1_audit_proto_rawDescGZIP() []byte {
 	return file_hypervisord_v1_audit_proto_rawDescData
 }
 
-var file_hypervisord_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_hypervisord_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_hypervisord_v1_audit_proto_goTypes = []any{
 	(*AuditEntry)(nil),                 // 0: hypervisord.v1.AuditEntry
 	(*AuditActor)(nil),                 // 1: hypervisord.v1.AuditActor
@@ -998,26 +1213,31 @@ var file_hypervisord_v1_audit_proto_goTypes = []any{
 	(*AuditProof)(nil),                 // 10: hypervisord.v1.AuditProof
 	(*GetAuditConsistencyRequest)(nil), // 11: hypervisord.v1.GetAuditConsistencyRequest
 	(*AuditConsistency)(nil),           // 12: hypervisord.v1.AuditConsistency
-	(*timestamppb.Timestamp)(nil),      // 13: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),            // 14: google.protobuf.Struct
+	(*ListAuditSinksRequest)(nil),      // 13: hypervisord.v1.ListAuditSinksRequest
+	(*ListAuditSinksResponse)(nil),     // 14: hypervisord.v1.ListAuditSinksResponse
+	(*AuditSink)(nil),                  // 15: hypervisord.v1.AuditSink
+	(*timestamppb.Timestamp)(nil),      // 16: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),            // 17: google.protobuf.Struct
 }
 var file_hypervisord_v1_audit_proto_depIdxs = []int32{
-	13, // 0: hypervisord.v1.AuditEntry.timestamp:type_name -> google.protobuf.Timestamp
+	16, // 0: hypervisord.v1.AuditEntry.timestamp:type_name -> google.protobuf.Timestamp
 	1,  // 1: hypervisord.v1.AuditEntry.actor:type_name -> hypervisord.v1.AuditActor
 	2,  // 2: hypervisord.v1.AuditEntry.resource:type_name -> hypervisord.v1.AuditResource
-	14, // 3: hypervisord.v1.AuditEntry.metadata:type_name -> google.protobuf.Struct
-	13, // 4: hypervisord.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
-	13, // 5: hypervisord.v1.ListAuditRequest.until:type_name -> google.protobuf.Timestamp
+	17, // 3: hypervisord.v1.AuditEntry.metadata:type_name -> google.protobuf.Struct
+	16, // 4: hypervisord.v1.ListAuditRequest.since:type_name -> google.protobuf.Timestamp
+	16, // 5: hypervisord.v1.ListAuditRequest.until:type_name -> google.protobuf.Timestamp
 	0,  // 6: hypervisord.v1.ListAuditResponse.items:type_name -> hypervisord.v1.AuditEntry
-	13, // 7: hypervisord.v1.AuditCheckpoint.time:type_name -> google.protobuf.Timestamp
+	16, // 7: hypervisord.v1.AuditCheckpoint.time:type_name -> google.protobuf.Timestamp
 	6,  // 8: hypervisord.v1.AuditProof.entry:type_name -> hypervisord.v1.AuditLine
 	8,  // 9: hypervisord.v1.AuditProof.checkpoint:type_name -> hypervisord.v1.AuditCheckpoint
 	8,  // 10: hypervisord.v1.AuditConsistency.checkpoint:type_name -> hypervisord.v1.AuditCheckpoint
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	15, // 11: hypervisord.v1.ListAuditSinksResponse.items:type_name -> hypervisord.v1.AuditSink
+	16, // 12: hypervisord.v1.AuditSink.last_taken_at:type_name -> google.protobuf.Timestamp
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_hypervisord_v1_audit_proto_init() }
@@ -1031,7 +1251,7 @@ func file_hypervisord_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hypervisord_v1_audit_proto_rawDesc), len(file_hypervisord_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -27,7 +27,7 @@ var File_hypervisord_v1_hypervisord_proto protoreflect.FileDescriptor
 
 const file_hypervisord_v1_hypervisord_proto_rawDesc = "" +
 	"\n" +
-	" hypervisord/v1/hypervisord.proto\x12\x0ehypervisord.v1\x1a\x1ahypervisord/v1/audit.proto\x1a\x1bhypervisord/v1/daemon.proto\x1a\x18hypervisord/v1/job.proto\x1a\x19hypervisord/v1/jobs.proto\x1a\x1dhypervisord/v1/profiles.proto\x1a\x1ehypervisord/v1/schedules.proto\x1a\x1chypervisord/v1/tenants.proto\x1a\x1dhypervisord/v1/webhooks.proto2\xb3'\n" +
+	" hypervisord/v1/hypervisord.proto\x12\x0ehypervisord.v1\x1a\x1ahypervisord/v1/audit.proto\x1a\x1bhypervisord/v1/daemon.proto\x1a\x18hypervisord/v1/job.proto\x1a\x19hypervisord/v1/jobs.proto\x1a\x1dhypervisord/v1/profiles.proto\x1a\x1ehypervisord/v1/schedules.proto\x1a\x1chypervisord/v1/tenants.proto\x1a\x1dhypervisord/v1/webhooks.proto2\x94(\n" +
 	"\x12HypervisordService\x12D\n" +
 	"\tSubmitJob\x12\x1a.hypervisord.v1.JobRequest\x1a\x1b.hypervisord.v1.JobResponse\x12S\n" +
 	"\fGetJobStatus\x12 .hypervisord.v1.JobStatusRequest\x1a!.hypervisord.v1.JobStatusResponse\x12F\n" +
@@ -96,7 +96,8 @@ const file_hypervisord_v1_hypervisord_proto_rawDesc = "" +
 	"\vExportAudit\x12\".hypervisord.v1.ExportAuditRequest\x1a\x19.hypervisord.v1.AuditLine0\x01\x12`\n" +
 	"\x12GetAuditCheckpoint\x12).hypervisord.v1.GetAuditCheckpointRequest\x1a\x1f.hypervisord.v1.AuditCheckpoint\x12Q\n" +
 	"\rGetAuditProof\x12$.hypervisord.v1.GetAuditProofRequest\x1a\x1a.hypervisord.v1.AuditProof\x12c\n" +
-	"\x13GetAuditConsistency\x12*.hypervisord.v1.GetAuditConsistencyRequest\x1a .hypervisord.v1.AuditConsistency\x12J\n" +
+	"\x13GetAuditConsistency\x12*.hypervisord.v1.GetAuditConsistencyRequest\x1a .hypervisord.v1.AuditConsistency\x12_\n" +
+	"\x0eListAuditSinks\x12%.hypervisord.v1.ListAuditSinksRequest\x1a&.hypervisord.v1.ListAuditSinksResponse\x12J\n" +
 	"\aListVMs\x12\x1e.hypervisord.v1.ListVMsRequest\x1a\x1f.hypervisord.v1.ListVMsResponse\x129\n" +
 	"\x05GetVM\x12\x1c.hypervisord.v1.GetVMRequest\x1a\x12.hypervisord.v1.VM\x12P\n" +
 	"\tListNodes\x12 .hypervisord.v1.ListNodesRequest\x1a!.hypervisord.v1.ListNodesResponse\x12E\n" +
@@ -147,55 +148,57 @@ var file_hypervisord_v1_hypervisord_proto_goTypes = []any{
 	(*GetAuditCheckpointRequest)(nil),  // 39: hypervisord.v1.GetAuditCheckpointRequest
 	(*GetAuditProofRequest)(nil),       // 40: hypervisord.v1.GetAuditProofRequest
 	(*GetAuditConsistencyRequest)(nil), // 41: hypervisord.v1.GetAuditConsistencyRequest
-	(*ListVMsRequest)(nil),             // 42: hypervisord.v1.ListVMsRequest
-	(*GetVMRequest)(nil),               // 43: hypervisord.v1.GetVMRequest
-	(*ListNodesRequest)(nil),           // 44: hypervisord.v1.ListNodesRequest
-	(*GetStatusRequest)(nil),           // 45: hypervisord.v1.GetStatusRequest
-	(*WhoAmIRequest)(nil),              // 46: hypervisord.v1.WhoAmIRequest
-	(*RunRetentionRequest)(nil),        // 47: hypervisord.v1.RunRetentionRequest
-	(*JobResponse)(nil),                // 48: hypervisord.v1.JobResponse
-	(*JobStatusResponse)(nil),          // 49: hypervisord.v1.JobStatusResponse
-	(*JobUpdate)(nil),                  // 50: hypervisord.v1.JobUpdate
-	(*Job)(nil),                        // 51: hypervisord.v1.Job
-	(*SubmitJobsResponse)(nil),         // 52: hypervisord.v1.SubmitJobsResponse
-	(*LogUpdate)(nil),                  // 53: hypervisord.v1.LogUpdate
-	(*Receipt)(nil),                    // 54: hypervisord.v1.Receipt
-	(*Explanation)(nil),                // 55: hypervisord.v1.Explanation
-	(*Cancellation)(nil),               // 56: hypervisord.v1.Cancellation
-	(*Cancellations)(nil),              // 57: hypervisord.v1.Cancellations
-	(*BulkResult)(nil),                 // 58: hypervisord.v1.BulkResult
-	(*ListProfilesResponse)(nil),       // 59: hypervisord.v1.ListProfilesResponse
-	(*Profile)(nil),                    // 60: hypervisord.v1.Profile
-	(*Rendered)(nil),                   // 61: hypervisord.v1.Rendered
-	(*ListSchedulesResponse)(nil),      // 62: hypervisord.v1.ListSchedulesResponse
-	(*Schedule)(nil),                   // 63: hypervisord.v1.Schedule
-	(*DeleteScheduleResponse)(nil),     // 64: hypervisord.v1.DeleteScheduleResponse
-	(*ListScheduleRunsResponse)(nil),   // 65: hypervisord.v1.ListScheduleRunsResponse
-	(*ScheduleRun)(nil),                // 66: hypervisord.v1.ScheduleRun
-	(*ListTenantsResponse)(nil),        // 67: hypervisord.v1.ListTenantsResponse
-	(*Tenant)(nil),                     // 68: hypervisord.v1.Tenant
-	(*UsageReport)(nil),                // 69: hypervisord.v1.UsageReport
-	(*ListKeysResponse)(nil),           // 70: hypervisord.v1.ListKeysResponse
-	(*NewKey)(nil),                     // 71: hypervisord.v1.NewKey
-	(*APIKey)(nil),                     // 72: hypervisord.v1.APIKey
-	(*ListWebhooksResponse)(nil),       // 73: hypervisord.v1.ListWebhooksResponse
-	(*NewWebhook)(nil),                 // 74: hypervisord.v1.NewWebhook
-	(*Webhook)(nil),                    // 75: hypervisord.v1.Webhook
-	(*DeleteWebhookResponse)(nil),      // 76: hypervisord.v1.DeleteWebhookResponse
-	(*Delivery)(nil),                   // 77: hypervisord.v1.Delivery
-	(*ReplayWebhookResponse)(nil),      // 78: hypervisord.v1.ReplayWebhookResponse
-	(*ListDeliveriesResponse)(nil),     // 79: hypervisord.v1.ListDeliveriesResponse
-	(*ListAuditResponse)(nil),          // 80: hypervisord.v1.ListAuditResponse
-	(*AuditLine)(nil),                  // 81: hypervisord.v1.AuditLine
-	(*AuditCheckpoint)(nil),            // 82: hypervisord.v1.AuditCheckpoint
-	(*AuditProof)(nil),                 // 83: hypervisord.v1.AuditProof
-	(*AuditConsistency)(nil),           // 84: hypervisord.v1.AuditConsistency
-	(*ListVMsResponse)(nil),            // 85: hypervisord.v1.ListVMsResponse
-	(*VM)(nil),                         // 86: hypervisord.v1.VM
-	(*ListNodesResponse)(nil),          // 87: hypervisord.v1.ListNodesResponse
-	(*Status)(nil),                     // 88: hypervisord.v1.Status
-	(*Identity)(nil),                   // 89: hypervisord.v1.Identity
-	(*RetentionReport)(nil),            // 90: hypervisord.v1.RetentionReport
+	(*ListAuditSinksRequest)(nil),      // 42: hypervisord.v1.ListAuditSinksRequest
+	(*ListVMsRequest)(nil),             // 43: hypervisord.v1.ListVMsRequest
+	(*GetVMRequest)(nil),               // 44: hypervisord.v1.GetVMRequest
+	(*ListNodesRequest)(nil),           // 45: hypervisord.v1.ListNodesRequest
+	(*GetStatusRequest)(nil),           // 46: hypervisord.v1.GetStatusRequest
+	(*WhoAmIRequest)(nil),              // 47: hypervisord.v1.WhoAmIRequest
+	(*RunRetentionRequest)(nil),        // 48: hypervisord.v1.RunRetentionRequest
+	(*JobResponse)(nil),                // 49: hypervisord.v1.JobResponse
+	(*JobStatusResponse)(nil),          // 50: hypervisord.v1.JobStatusResponse
+	(*JobUpdate)(nil),                  // 51: hypervisord.v1.JobUpdate
+	(*Job)(nil),                        // 52: hypervisord.v1.Job
+	(*SubmitJobsResponse)(nil),         // 53: hypervisord.v1.SubmitJobsResponse
+	(*LogUpdate)(nil),                  // 54: hypervisord.v1.LogUpdate
+	(*Receipt)(nil),                    // 55: hypervisord.v1.Receipt
+	(*Explanation)(nil),                // 56: hypervisord.v1.Explanation
+	(*Cancellation)(nil),               // 57: hypervisord.v1.Cancellation
+	(*Cancellations)(nil),              // 58: hypervisord.v1.Cancellations
+	(*BulkResult)(nil),                 // 59: hypervisord.v1.BulkResult
+	(*ListProfilesResponse)(nil),       // 60: hypervisord.v1.ListProfilesResponse
+	(*Profile)(nil),                    // 61: hypervisord.v1.Profile
+	(*Rendered)(nil),                   // 62: hypervisord.v1.Rendered
+	(*ListSchedulesResponse)(nil),      // 63: hypervisord.v1.ListSchedulesResponse
+	(*Schedule)(nil),                   // 64: hypervisord.v1.Schedule
+	(*DeleteScheduleResponse)(nil),     // 65: hypervisord.v1.DeleteScheduleResponse
+	(*ListScheduleRunsResponse)(nil),   // 66: hypervisord.v1.ListScheduleRunsResponse
+	(*ScheduleRun)(nil),                // 67: hypervisord.v1.ScheduleRun
+	(*ListTenantsResponse)(nil),        // 68: hypervisord.v1.ListTenantsResponse
+	(*Tenant)(nil),                     // 69: hypervisord.v1.Tenant
+	(*UsageReport)(nil),                // 70: hypervisord.v1.UsageReport
+	(*ListKeysResponse)(nil),           // 71: hypervisord.v1.ListKeysResponse
+	(*NewKey)(nil),                     // 72: hypervisord.v1.NewKey
+	(*APIKey)(nil),                     // 73: hypervisord.v1.APIKey
+	(*ListWebhooksResponse)(nil),       // 74: hypervisord.v1.ListWebhooksResponse
+	(*NewWebhook)(nil),                 // 75: hypervisord.v1.NewWebhook
+	(*Webhook)(nil),                    // 76: hypervisord.v1.Webhook
+	(*DeleteWebhookResponse)(nil),      // 77: hypervisord.v1.DeleteWebhookResponse
+	(*Delivery)(nil),                   // 78: hypervisord.v1.Delivery
+	(*ReplayWebhookResponse)(nil),      // 79: hypervisord.v1.ReplayWebhookResponse
+	(*ListDeliveriesResponse)(nil),     // 80: hypervisord.v1.ListDeliveriesResponse
+	(*ListAuditResponse)(nil),          // 81: hypervisord.v1.ListAuditResponse
+	(*AuditLine)(nil),                  // 82: hypervisord.v1.AuditLine
+	(*AuditCheckpoint)(nil),            // 83: hypervisord.v1.AuditCheckpoint
+	(*AuditProof)(nil),                 // 84: hypervisord.v1.AuditProof
+	(*AuditConsistency)(nil),           // 85: hypervisord.v1.AuditConsistency
+	(*ListAuditSinksResponse)(nil),     // 86: hypervisord.v1.ListAuditSinksResponse
+	(*ListVMsResponse)(nil),            // 87: hypervisord.v1.ListVMsResponse
+	(*VM)(nil),                         // 88: hypervisord.v1.VM
+	(*ListNodesResponse)(nil),          // 89: hypervisord.v1.ListNodesResponse
+	(*Status)(nil),                     // 90: hypervisord.v1.Status
+	(*Identity)(nil),                   // 91: hypervisord.v1.Identity
+	(*RetentionReport)(nil),            // 92: hypervisord.v1.RetentionReport
 }
 var file_hypervisord_v1_hypervisord_proto_depIdxs = []int32{
 	0,  // 0: hypervisord.v1.HypervisordService.SubmitJob:input_type -> hypervisord.v1.JobRequest
@@ -258,80 +261,82 @@ var file_hypervisord_v1_hypervisord_proto_depIdxs = []int32{
 	39, // 57: hypervisord.v1.HypervisordService.GetAuditCheckpoint:input_type -> hypervisord.v1.GetAuditCheckpointRequest
 	40, // 58: hypervisord.v1.HypervisordService.GetAuditProof:input_type -> hypervisord.v1.GetAuditProofRequest
 	41, // 59: hypervisord.v1.HypervisordService.GetAuditConsistency:input_type -> hypervisord.v1.GetAuditConsistencyRequest
-	42, // 60: hypervisord.v1.HypervisordService.ListVMs:input_type -> hypervisord.v1.ListVMsRequest
-	43, // 61: hypervisord.v1.HypervisordService.GetVM:input_type -> hypervisord.v1.GetVMRequest
-	44, // 62: hypervisord.v1.HypervisordService.ListNodes:input_type -> hypervisord.v1.ListNodesRequest
-	45, // 63: hypervisord.v1.HypervisordService.GetStatus:input_type -> hypervisord.v1.GetStatusRequest
-	46, // 64: hypervisord.v1.HypervisordService.WhoAmI:input_type -> hypervisord.v1.WhoAmIRequest
-	47, // 65: hypervisord.v1.HypervisordService.RunRetention:input_type -> hypervisord.v1.RunRetentionRequest
-	48, // 66: hypervisord.v1.HypervisordService.SubmitJob:output_type -> hypervisord.v1.JobResponse
-	49, // 67: hypervisord.v1.HypervisordService.GetJobStatus:output_type -> hypervisord.v1.JobStatusResponse
-	50, // 68: hypervisord.v1.HypervisordService.StreamJobUpdates:output_type -> hypervisord.v1.JobUpdate
-	51, // 69: hypervisord.v1.HypervisordService.ListJobs:output_type -> hypervisord.v1.Job
-	52, // 70: hypervisord.v1.HypervisordService.SubmitJobs:output_type -> hypervisord.v1.SubmitJobsResponse
-	53, // 71: hypervisord.v1.HypervisordService.StreamEvents:output_type -> hypervisord.v1.LogUpdate
-	54, // 72: hypervisord.v1.HypervisordService.GetReceipt:output_type -> hypervisord.v1.Receipt
-	55, // 73: hypervisord.v1.HypervisordService.ExplainJob:output_type -> hypervisord.v1.Explanation
-	56, // 74: hypervisord.v1.HypervisordService.CancelJob:output_type -> hypervisord.v1.Cancellation
-	57, // 75: hypervisord.v1.HypervisordService.CancelJobs:output_type -> hypervisord.v1.Cancellations
-	51, // 76: hypervisord.v1.HypervisordService.PauseJob:output_type -> hypervisord.v1.Job
-	51, // 77: hypervisord.v1.HypervisordService.ResumeJob:output_type -> hypervisord.v1.Job
-	51, // 78: hypervisord.v1.HypervisordService.RetryJob:output_type -> hypervisord.v1.Job
-	51, // 79: hypervisord.v1.HypervisordService.UpdateJob:output_type -> hypervisord.v1.Job
-	51, // 80: hypervisord.v1.HypervisordService.SetJobBandwidth:output_type -> hypervisord.v1.Job
-	58, // 81: hypervisord.v1.HypervisordService.BulkJobs:output_type -> hypervisord.v1.BulkResult
-	59, // 82: hypervisord.v1.HypervisordService.ListProfiles:output_type -> hypervisord.v1.ListProfilesResponse
-	60, // 83: hypervisord.v1.HypervisordService.GetProfile:output_type -> hypervisord.v1.Profile
-	60, // 84: hypervisord.v1.HypervisordService.PutProfile:output_type -> hypervisord.v1.Profile
-	60, // 85: hypervisord.v1.HypervisordService.DeleteProfile:output_type -> hypervisord.v1.Profile
-	61, // 86: hypervisord.v1.HypervisordService.RenderProfile:output_type -> hypervisord.v1.Rendered
-	62, // 87: hypervisord.v1.HypervisordService.ListSchedules:output_type -> hypervisord.v1.ListSchedulesResponse
-	63, // 88: hypervisord.v1.HypervisordService.CreateSchedule:output_type -> hypervisord.v1.Schedule
-	63, // 89: hypervisord.v1.HypervisordService.GetSchedule:output_type -> hypervisord.v1.Schedule
-	63, // 90: hypervisord.v1.HypervisordService.SetSchedule:output_type -> hypervisord.v1.Schedule
-	64, // 91: hypervisord.v1.HypervisordService.DeleteSchedule:output_type -> hypervisord.v1.DeleteScheduleResponse
-	65, // 92: hypervisord.v1.HypervisordService.ListScheduleRuns:output_type -> hypervisord.v1.ListScheduleRunsResponse
-	63, // 93: hypervisord.v1.HypervisordService.PauseSchedule:output_type -> hypervisord.v1.Schedule
-	63, // 94: hypervisord.v1.HypervisordService.ResumeSchedule:output_type -> hypervisord.v1.Schedule
-	66, // 95: hypervisord.v1.HypervisordService.RunSchedule:output_type -> hypervisord.v1.ScheduleRun
-	67, // 96: hypervisord.v1.HypervisordService.ListTenants:output_type -> hypervisord.v1.ListTenantsResponse
-	68, // 97: hypervisord.v1.HypervisordService.CreateTenant:output_type -> hypervisord.v1.Tenant
-	68, // 98: hypervisord.v1.HypervisordService.GetTenant:output_type -> hypervisord.v1.Tenant
-	68, // 99: hypervisord.v1.HypervisordService.ChangeTenant:output_type -> hypervisord.v1.Tenant
-	68, // 100: hypervisord.v1.HypervisordService.DeleteTenant:output_type -> hypervisord.v1.Tenant
-	68, // 101: hypervisord.v1.HypervisordService.PauseTenant:output_type -> hypervisord.v1.Tenant
-	68, // 102: hypervisord.v1.HypervisordService.ResumeTenant:output_type -> hypervisord.v1.Tenant
-	69, // 103: hypervisord.v1.HypervisordService.GetTenantUsage:output_type -> hypervisord.v1.UsageReport
-	70, // 104: hypervisord.v1.HypervisordService.ListKeys:output_type -> hypervisord.v1.ListKeysResponse
-	71, // 105: hypervisord.v1.HypervisordService.CreateKey:output_type -> hypervisord.v1.NewKey
-	72, // 106: hypervisord.v1.HypervisordService.RevokeKey:output_type -> hypervisord.v1.APIKey
-	71, // 107: hypervisord.v1.HypervisordService.RotateKey:output_type -> hypervisord.v1.NewKey
-	73, // 108: hypervisord.v1.HypervisordService.ListWebhooks:output_type -> hypervisord.v1.ListWebhooksResponse
-	74, // 109: hypervisord.v1.HypervisordService.CreateWebhook:output_type -> hypervisord.v1.NewWebhook
-	75, // 110: hypervisord.v1.HypervisordService.GetWebhook:output_type -> hypervisord.v1.Webhook
-	75, // 111: hypervisord.v1.HypervisordService.SetWebhook:output_type -> hypervisord.v1.Webhook
-	76, // 112: hypervisord.v1.HypervisordService.DeleteWebhook:output_type -> hypervisord.v1.DeleteWebhookResponse
-	75, // 113: hypervisord.v1.HypervisordService.EnableWebhook:output_type -> hypervisord.v1.Webhook
-	75, // 114: hypervisord.v1.HypervisordService.DisableWebhook:output_type -> hypervisord.v1.Webhook
-	74, // 115: hypervisord.v1.HypervisordService.RotateWebhook:output_type -> hypervisord.v1.NewWebhook
-	77, // 116: hypervisord.v1.HypervisordService.TestWebhook:output_type -> hypervisord.v1.Delivery
-	78, // 117: hypervisord.v1.HypervisordService.ReplayWebhook:output_type -> hypervisord.v1.ReplayWebhookResponse
-	79, // 118: hypervisord.v1.HypervisordService.ListDeliveries:output_type -> hypervisord.v1.ListDeliveriesResponse
-	77, // 119: hypervisord.v1.HypervisordService.GetDelivery:output_type -> hypervisord.v1.Delivery
-	77, // 120: hypervisord.v1.HypervisordService.ResendDelivery:output_type -> hypervisord.v1.Delivery
-	80, // 121: hypervisord.v1.HypervisordService.ListAudit:output_type -> hypervisord.v1.ListAuditResponse
-	81, // 122: hypervisord.v1.HypervisordService.ExportAudit:output_type -> hypervisord.v1.AuditLine
-	82, // 123: hypervisord.v1.HypervisordService.GetAuditCheckpoint:output_type -> hypervisord.v1.AuditCheckpoint
-	83, // 124: hypervisord.v1.HypervisordService.GetAuditProof:output_type -> hypervisord.v1.AuditProof
-	84, // 125: hypervisord.v1.HypervisordService.GetAuditConsistency:output_type -> hypervisord.v1.AuditConsistency
-	85, // 126: hypervisord.v1.HypervisordService.ListVMs:output_type -> hypervisord.v1.ListVMsResponse
-	86, // 127: hypervisord.v1.HypervisordService.GetVM:output_type -> hypervisord.v1.VM
-	87, // 128: hypervisord.v1.HypervisordService.ListNodes:output_type -> hypervisord.v1.ListNodesResponse
-	88, // 129: hypervisord.v1.HypervisordService.GetStatus:output_type -> hypervisord.v1.Status
-	89, // 130: hypervisord.v1.HypervisordService.WhoAmI:output_type -> hypervisord.v1.Identity
-	90, // 131: hypervisord.v1.HypervisordService.RunRetention:output_type -> hypervisord.v1.RetentionReport
-	66, // [66:132] is the sub-list for method output_type
-	0,  // [0:66] is the sub-list for method input_type
+	42, // 60: hypervisord.v1.HypervisordService.ListAuditSinks:input_type -> hypervisord.v1.ListAuditSinksRequest
+	43, // 61: hypervisord.v1.HypervisordService.ListVMs:input_type -> hypervisord.v1.ListVMsRequest
+	44, // 62: hypervisord.v1.HypervisordService.GetVM:input_type -> hypervisord.v1.GetVMRequest
+	45, // 63: hypervisord.v1.HypervisordService.ListNodes:input_type -> hypervisord.v1.ListNodesRequest
+	46, // 64: hypervisord.v1.HypervisordService.GetStatus:input_type -> hypervisord.v1.GetStatusRequest
+	47, // 65: hypervisord.v1.HypervisordService.WhoAmI:input_type -> hypervisord.v1.WhoAmIRequest
+	48, // 66: hypervisord.v1.HypervisordService.RunRetention:input_type -> hypervisord.v1.RunRetentionRequest
+	49, // 67: hypervisord.v1.HypervisordService.SubmitJob:output_type -> hypervisord.v1.JobResponse
+	50, // 68: hypervisord.v1.HypervisordService.GetJobStatus:output_type -> hypervisord.v1.JobStatusResponse
+	51, // 69: hypervisord.v1.HypervisordService.StreamJobUpdates:output_type -> hypervisord.v1.JobUpdate
+	52, // 70: hypervisord.v1.HypervisordService.ListJobs:output_type -> hypervisord.v1.Job
+	53, // 71: hypervisord.v1.HypervisordService.SubmitJobs:output_type -> hypervisord.v1.SubmitJobsResponse
+	54, // 72: hypervisord.v1.HypervisordService.StreamEvents:output_type -> hypervisord.v1.LogUpdate
+	55, // 73: hypervisord.v1.HypervisordService.GetReceipt:output_type -> hypervisord.v1.Receipt
+	56, // 74: hypervisord.v1.HypervisordService.ExplainJob:output_type -> hypervisord.v1.Explanation
+	57, // 75: hypervisord.v1.HypervisordService.CancelJob:output_type -> hypervisord.v1.Cancellation
+	58, // 76: hypervisord.v1.HypervisordService.CancelJobs:output_type -> hypervisord.v1.Cancellations
+	52, // 77: hypervisord.v1.HypervisordService.PauseJob:output_type -> hypervisord.v1.Job
+	52, // 78: hypervisord.v1.HypervisordService.ResumeJob:output_type -> hypervisord.v1.Job
+	52, // 79: hypervisord.v1.HypervisordService.RetryJob:output_type -> hypervisord.v1.Job
+	52, // 80: hypervisord.v1.HypervisordService.UpdateJob:output_type -> hypervisord.v1.Job
+	52, // 81: hypervisord.v1.HypervisordService.SetJobBandwidth:output_type -> hypervisord.v1.Job
+	59, // 82: hypervisord.v1.HypervisordService.BulkJobs:output_type -> hypervisord.v1.BulkResult
+	60, // 83: hypervisord.v1.HypervisordService.ListProfiles:output_type -> hypervisord.v1.ListProfilesResponse
+	61, // 84: hypervisord.v1.HypervisordService.GetProfile:output_type -> hypervisord.v1.Profile
+	61, // 85: hypervisord.v1.HypervisordService.PutProfile:output_type -> hypervisord.v1.Profile
+	61, // 86: hypervisord.v1.HypervisordService.DeleteProfile:output_type -> hypervisord.v1.Profile
+	62, // 87: hypervisord.v1.HypervisordService.RenderProfile:output_type -> hypervisord.v1.Rendered
+	63, // 88: hypervisord.v1.HypervisordService.ListSchedules:output_type -> hypervisord.v1.ListSchedulesResponse
+	64, // 89: hypervisord.v1.HypervisordService.CreateSchedule:output_type -> hypervisord.v1.Schedule
+	64, // 90: hypervisord.v1.HypervisordService.GetSchedule:output_type -> hypervisord.v1.Schedule
+	64, // 91: hypervisord.v1.HypervisordService.SetSchedule:output_type -> hypervisord.v1.Schedule
+	65, // 92: hypervisord.v1.HypervisordService.DeleteSchedule:output_type -> hypervisord.v1.DeleteScheduleResponse
+	66, // 93: hypervisord.v1.HypervisordService.ListScheduleRuns:output_type -> hypervisord.v1.ListScheduleRunsResponse
+	64, // 94: hypervisord.v1.HypervisordService.PauseSchedule:output_type -> hypervisord.v1.Schedule
+	64, // 95: hypervisord.v1.HypervisordService.ResumeSchedule:output_type -> hypervisord.v1.Schedule
+	67, // 96: hypervisord.v1.HypervisordService.RunSchedule:output_type -> hypervisord.v1.ScheduleRun
+	68, // 97: hypervisord.v1.HypervisordService.ListTenants:output_type -> hypervisord.v1.ListTenantsResponse
+	69, // 98: hypervisord.v1.HypervisordService.CreateTenant:output_type -> hypervisord.v1.Tenant
+	69, // 99: hypervisord.v1.HypervisordService.GetTenant:output_type -> hypervisord.v1.Tenant
+	69, // 100: hypervisord.v1.HypervisordService.ChangeTenant:output_type -> hypervisord.v1.Tenant
+	69, // 101: hypervisord.v1.HypervisordService.DeleteTenant:output_type -> hypervisord.v1.Tenant
+	69, // 102: hypervisord.v1.HypervisordService.PauseTenant:output_type -> hypervisord.v1.Tenant
+	69, // 103: hypervisord.v1.HypervisordService.ResumeTenant:output_type -> hypervisord.v1.Tenant
+	70, // 104: hypervisord.v1.HypervisordService.GetTenantUsage:output_type -> hypervisord.v1.UsageReport
+	71, // 105: hypervisord.v1.HypervisordService.ListKeys:output_type -> hypervisord.v1.ListKeysResponse
+	72, // 106: hypervisord.v1.HypervisordService.CreateKey:output_type -> hypervisord.v1.NewKey
+	73, // 107: hypervisord.v1.HypervisordService.RevokeKey:output_type -> hypervisord.v1.APIKey
+	72, // 108: hypervisord.v1.HypervisordService.RotateKey:output_type -> hypervisord.v1.NewKey
+	74, // 109: hypervisord.v1.HypervisordService.ListWebhooks:output_type -> hypervisord.v1.ListWebhooksResponse
+	75, // 110: hypervisord.v1.HypervisordService.CreateWebhook:output_type -> hypervisord.v1.NewWebhook
+	76, // 111: hypervisord.v1.HypervisordService.GetWebhook:output_type -> hypervisord.v1.Webhook
+	76, // 112: hypervisord.v1.HypervisordService.SetWebhook:output_type -> hypervisord.v1.Webhook
+	77, // 113: hypervisord.v1.HypervisordService.DeleteWebhook:output_type -> hypervisord.v1.DeleteWebhookResponse
+	76, // 114: hypervisord.v1.HypervisordService.EnableWebhook:output_type -> hypervisord.v1.Webhook
+	76, // 115: hypervisord.v1.HypervisordService.DisableWebhook:output_type -> hypervisord.v1.Webhook
+	75, // 116: hypervisord.v1.HypervisordService.RotateWebhook:output_type -> hypervisord.v1.NewWebhook
+	78, // 117: hypervisord.v1.HypervisordService.TestWebhook:output_type -> hypervisord.v1.Delivery
+	79, // 118: hypervisord.v1.HypervisordService.ReplayWebhook:output_type -> hypervisord.v1.ReplayWebhookResponse
+	80, // 119: hypervisord.v1.HypervisordService.ListDeliveries:output_type -> hypervisord.v1.ListDeliveriesResponse
+	78, // 120: hypervisord.v1.HypervisordService.GetDelivery:output_type -> hypervisord.v1.Delivery
+	78, // 121: hypervisord.v1.HypervisordService.ResendDelivery:output_type -> hypervisord.v1.Delivery
+	81, // 122: hypervisord.v1.HypervisordService.ListAudit:output_type -> hypervisord.v1.ListAuditResponse
+	82, // 123: hypervisord.v1.HypervisordService.ExportAudit:output_type -> hypervisord.v1.AuditLine
+	83, // 124: hypervisord.v1.HypervisordService.GetAuditCheckpoint:output_type -> hypervisord.v1.AuditCheckpoint
+	84, // 125: hypervisord.v1.HypervisordService.GetAuditProof:output_type -> hypervisord.v1.AuditProof
+	85, // 126: hypervisord.v1.HypervisordService.GetAuditConsistency:output_type -> hypervisord.v1.AuditConsistency
+	86, // 127: hypervisord.v1.HypervisordService.ListAuditSinks:output_type -> hypervisord.v1.ListAuditSinksResponse
+	87, // 128: hypervisord.v1.HypervisordService.ListVMs:output_type -> hypervisord.v1.ListVMsResponse
+	88, // 129: hypervisord.v1.HypervisordService.GetVM:output_type -> hypervisord.v1.VM
+	89, // 130: hypervisord.v1.HypervisordService.ListNodes:output_type -> hypervisord.v1.ListNodesResponse
+	90, // 131: hypervisord.v1.HypervisordService.GetStatus:output_type -> hypervisord.v1.Status
+	91, // 132: hypervisord.v1.HypervisordService.WhoAmI:output_type -> hypervisord.v1.Identity
+	92, // 133: hypervisord.v1.HypervisordService.RunRetention:output_type -> hypervisord.v1.RetentionReport
+	67, // [67:134] is the sub-list for method output_type
+	0,  // [0:67] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name

@@ -1,4 +1,4 @@
-package telemetry
+package otlp
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/hypersdk/hypersdk/internal/fault"
 )
@@ -42,6 +43,7 @@ func TestOTLPVariables(t *testing.T) {
 		"nothing":       {nil, "", ""},
 		"general":       {[]string{general + "ENDPOINT", "http://c:4318"}, "http://c:4318/v1/traces", ""},
 		"with a path":   {[]string{general + "ENDPOINT", "https://c/otlp/"}, "https://c/otlp/v1/traces", ""},
+		"of another":    {[]string{"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://c:4318"}, "", ""},
 		"of the signal": {[]string{general + "ENDPOINT", "http://c:4318", own + "ENDPOINT", "http://d/x"}, "http://d/x", ""},
 		"no URL":        {[]string{general + "ENDPOINT", "hunter2@c:4318"}, "", "ENDPOINT"},
 		"gRPC":          {[]string{general + "ENDPOINT", "http://c:4317", general + "PROTOCOL", "grpc"}, "", "PROTOCOL"},
@@ -51,31 +53,15 @@ func TestOTLPVariables(t *testing.T) {
 		"compression":   {[]string{general + "ENDPOINT", "http://c", general + "COMPRESSION", "br"}, "", "COMPRESSION"},
 		"certificate":   {[]string{general + "ENDPOINT", "http://c", general + "CERTIFICATE", "/nowhere"}, "", "CERTIFICATE"},
 	} {
-		got, err := readOTLP(environment(c.env...))
+		got, err := FromEnv(environment(c.env...), Traces)
 		switch {
 		case c.fails != "":
 			if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), c.fails) || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("%s: %v", name, err)
 			}
-		case err != nil || c.endpoint == "" != (got.endpoint == nil) || got.endpoint != nil && got.endpoint.String() != c.endpoint:
+		case err != nil || c.endpoint == "" != (got.Endpoint == nil) || got.Endpoint != nil && got.Endpoint.String() != c.endpoint:
 			t.Errorf("%s: %+v %v", name, got, err)
 		}
-	}
-}
-
-func TestTracingIsOffUnlessAsked(t *testing.T) {
-	t.Parallel()
-	on := []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"}
-	for name, env := range map[string][]string{
-		"no endpoint": nil, "disabled": append([]string{"OTEL_SDK_DISABLED", "true"}, on...), "no exporter": append([]string{"OTEL_TRACES_EXPORTER", "none"}, on...),
-	} {
-		tr, err := NewTracing(t.Context(), environment(env...), TracingOptions{})
-		if err != nil || tr.Tracer() != nil || tr.Close(t.Context()) != nil {
-			t.Errorf("%s: %v %v", name, tr, err)
-		}
-	}
-	if _, err := NewTracing(t.Context(), environment("OTEL_TRACES_EXPORTER", "zipkin"), TracingOptions{}); !fault.Is(err, fault.Invalid) {
-		t.Error(err)
 	}
 }
 
@@ -101,7 +87,7 @@ func TestOTLPSends(t *testing.T) {
 		t.Fatal(err)
 	}
 	for trusted, want := range map[string]bool{ca: true, "": false} {
-		c, err := readOTLP(environment("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL, "OTEL_EXPORTER_OTLP_HEADERS", "X-Token=a%20b", "OTEL_EXPORTER_OTLP_CERTIFICATE", trusted))
+		c, err := FromEnv(environment("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL, "OTEL_EXPORTER_OTLP_HEADERS", "X-Token=a%20b", "OTEL_EXPORTER_OTLP_CERTIFICATE", trusted), Traces)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,14 +95,12 @@ func TestOTLPSends(t *testing.T) {
 		if !want {
 			ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond)
 		}
-		o := newOTLP(c)
-		if err := o.UploadTraces(ctx, []*tracepb.ResourceSpans{{SchemaUrl: "x"}}); (err == nil) != want {
+		o := New(c, Traces)
+		if err := o.Send(ctx, &tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{{SchemaUrl: "x"}}}); (err == nil) != want {
 			t.Errorf("trusts %q: %v", trusted, err)
 		}
 		cancel()
-		if err := o.Stop(t.Context()); err != nil {
-			t.Error(err)
-		}
+		o.Close()
 	}
 	if asked.Load() != 2 {
 		t.Errorf("asked %d times", asked.Load())
@@ -133,21 +117,59 @@ func TestOTLPGivesUp(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]int{400: 1, 401: 1, 302: 1, 503: 5} {
 		synctest.Test(t, func(t *testing.T) {
-			c, err := readOTLP(environment("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hunter2@c:4318"))
+			c, err := FromEnv(environment("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hunter2@c:4318"), Traces)
 			if err != nil {
 				t.Fatal(err)
 			}
-			o, asked := newOTLP(c), 0
+			o, asked := New(c, Traces), 0
 			o.http.Transport = answers(func(*http.Request) (*http.Response, error) {
 				asked++
 				return &http.Response{StatusCode: status, Body: http.NoBody, Header: http.Header{}}, nil
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			err = o.UploadTraces(ctx, nil)
+			err = o.Send(ctx, &tracepb.TracesData{})
 			if err == nil || asked != want || strings.Contains(fault.Detail(err), "hunter2") {
 				t.Errorf("%d: asked %d times, %s", status, asked, fault.Detail(err))
 			}
 		})
+	}
+}
+
+// partial is an ExportLogsServiceResponse with a partial_success.
+func partial(rejected uint64, message string) string {
+	var b []byte
+	if rejected > 0 {
+		b = protowire.AppendVarint(protowire.AppendTag(b, 1, protowire.VarintType), rejected)
+	}
+	if message != "" {
+		b = protowire.AppendString(protowire.AppendTag(b, 2, protowire.BytesType), message)
+	}
+	return string(protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), b))
+}
+
+// TestPartialSuccess: what a collector rejects of a batch is an error, in whatever
+// order its answer tells; an answer that says nothing, or nonsense, rejects nothing.
+func TestPartialSuccess(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]int64{
+		"": 0, partial(0, ""): 0, partial(0, "only a warning"): 0, partial(300, "too old"): 300,
+		"\x0a\x05\x12\x01x\x08\x07": 7, // the message before the count
+		"<html>":                    0, "\x0a\xff": 0, "\x0a\x02\x08": 0, "\x0a\x01\x08": 0,
+	} {
+		if got := rejected([]byte(answer)); got != want {
+			t.Errorf("%q: %d, want %d", answer, got, want)
+		}
+	}
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, partial(1, ""))
+	}))
+	defer collector.Close()
+	c, err := FromEnv(environment("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL), Logs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := New(c, Logs).Post(t.Context(), &tracepb.TracesData{}); !fault.Is(err, fault.Unprocessable) {
+		t.Error(err)
 	}
 }
