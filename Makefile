@@ -25,7 +25,7 @@ GQLGEN_VERSION    := v0.17.98
 GOVULNCHECK_VERSION := v1.9.0
 
 DEMO_TOOLS  := qemu-img qemu-system-x86_64
-TEST_TOOLS  := $(DEMO_TOOLS) gcc strace ip mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres prometheus systemd-analyze
+TEST_TOOLS  := $(DEMO_TOOLS) gcc strace ip mkfs.xfs mkfs.ext4 openssl tar virt-v2v ovmf python3 postgres prometheus systemd-analyze
 BENCH_TOOLS := qemu-img openssl
 
 .PHONY: help

@@ -15,6 +15,7 @@ package_of() {
 	prometheus) echo prometheus ;; # promtool is in it; the tests run servers of their own
 	systemd-analyze) echo systemd ;; # it looks at the unit; no service is started
 	gcc) echo "gcc libc6-dev" ;; # the race detector needs cgo
+	ovmf) echo ovmf ;; # no program: the EFI firmware for QEMU
 	strace | openssl | tmux | tar | virt-v2v | python3) echo "$1" ;;
 	*) echo "deps.sh: no package known for $1" >&2; exit 2 ;;
 	esac
@@ -24,6 +25,7 @@ missing=()
 for tool in "$@"; do
 	# Debian keeps PostgreSQL's server out of PATH.
 	[ "$tool" = postgres ] && compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && continue
+	[ "$tool" = ovmf ] && [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] && continue
 	if ! PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null 2>&1; then
 		read -ra names <<<"$(package_of "$tool")"
 		missing+=("${names[@]}")
