@@ -16,7 +16,8 @@ package_of() {
 	systemd-analyze) echo systemd ;; # it looks at the unit; no service is started
 	gcc) echo "gcc libc6-dev" ;; # the race detector needs cgo
 	ovmf) echo ovmf ;; # no program: the EFI firmware for QEMU
-	strace | openssl | tmux | tar | virt-v2v | python3) echo "$1" ;;
+	sfdisk) echo fdisk ;;
+	nbdkit | debootstrap | strace | openssl | tmux | tar | virt-v2v | python3) echo "$1" ;;
 	*) echo "deps.sh: no package known for $1" >&2; exit 2 ;;
 	esac
 }
