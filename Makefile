@@ -26,7 +26,7 @@ GQLGEN_VERSION    := v0.17.98
 GOVULNCHECK_VERSION := v1.9.0
 
 DEMO_TOOLS  := qemu-img qemu-system-x86_64
-TEST_TOOLS  := $(DEMO_TOOLS) gcc strace ip mkfs.xfs mkfs.ext4 openssl tar virt-v2v python3 postgres prometheus systemd-analyze rsyslogd
+TEST_TOOLS  := $(DEMO_TOOLS) gcc strace ip mkfs.xfs mkfs.ext4 openssl tar virt-v2v ovmf python3 postgres prometheus systemd-analyze rsyslogd
 BENCH_TOOLS := qemu-img openssl
 
 .PHONY: help
@@ -101,6 +101,12 @@ chaos: build $(VERSITYGW) ## Long: 200 kills, exact crash points, power cuts, 10
 .PHONY: crash
 crash: build ## Long: the engine is killed 200 times while 16 clients submit 10,000 jobs
 	CHAOS=long $(GO) test -count=1 -timeout 60m -v -tags e2e -run TestCrashEngine ./e2e/...
+
+.PHONY: test-v2v
+test-v2v: $(VERSITYGW) ## Minutes: the real virt-v2v on a guest that debootstrap makes (as root)
+	@scripts/deps.sh $(TEST_TOOLS) nbdkit debootstrap sfdisk
+	env="$$(scripts/v2v-guest.sh .cache/v2v)" && eval "$$env" && PATH="$(TOOLS):$$PATH" \
+		$(GO) test -count=1 -timeout 30m -v -tags v2v -run TestVirtV2V ./internal/daemon
 
 .PHONY: graphql
 graphql: ## Generate the GraphQL door's execution from its schema

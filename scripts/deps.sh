@@ -16,7 +16,9 @@ package_of() {
 	systemd-analyze) echo systemd ;; # it looks at the unit; no service is started
 	rsyslogd) echo "rsyslog rsyslog-openssl" ;; # the tests run servers of their own
 	gcc) echo "gcc libc6-dev" ;; # the race detector needs cgo
-	strace | openssl | tmux | tar | virt-v2v | python3) echo "$1" ;;
+	ovmf) echo ovmf ;; # no program: the EFI firmware for QEMU
+	sfdisk) echo fdisk ;;
+	nbdkit | debootstrap | strace | openssl | tmux | tar | virt-v2v | python3) echo "$1" ;;
 	*) echo "deps.sh: no package known for $1" >&2; exit 2 ;;
 	esac
 }
@@ -27,6 +29,7 @@ for tool in "$@"; do
 	[ "$tool" = postgres ] && compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && continue
 	# Its TLS is a package of its own.
 	[ "$tool" = rsyslogd ] && compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null && continue
+	[ "$tool" = ovmf ] && [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] && continue
 	if [ "$tool" = rsyslogd ] || ! PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null 2>&1; then
 		read -ra names <<<"$(package_of "$tool")"
 		missing+=("${names[@]}")

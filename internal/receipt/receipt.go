@@ -47,8 +47,9 @@ type Receipt struct {
 type VM struct {
 	Provider string `json:"provider"`
 	Path     string `json:"path"`
-	ID       string `json:"id"`   // MoRef
-	UUID     string `json:"uuid"` // vCenter instance UUID
+	ID       string `json:"id"`                 // MoRef
+	UUID     string `json:"uuid"`               // vCenter instance UUID
+	Firmware string `json:"firmware,omitempty"` // bios, efi
 }
 
 // Disk is the proof of one disk.

@@ -140,7 +140,7 @@ func (r *run) sign(ctx context.Context) error {
 	vm := r.st.VM
 	file, err := receipt.Sign(&receipt.Receipt{
 		Version: receipt.Version, JobID: r.t.Job.ID, Tool: r.x.Tool, Format: r.t.Job.Spec.Format,
-		VM:      receipt.VM{Provider: vm.Provider, Path: vm.Path, ID: vm.ID, UUID: vm.UUID},
+		VM:      receipt.VM{Provider: vm.Provider, Path: vm.Path, ID: vm.ID, UUID: vm.UUID, Firmware: vm.Firmware},
 		Started: r.st.Started, Finished: r.st.Finished, Verified: r.t.Job.Spec.Verify,
 		Disks: r.st.Disks, Files: r.st.Files,
 	}, r.x.Key)

@@ -46,7 +46,7 @@ type storedProvider struct{ *Stored }
 
 func (p storedProvider) vm() provider.VM {
 	r := p.Receipt
-	vm := provider.VM{Provider: r.VM.Provider, ID: r.VM.ID, Path: r.VM.Path, Name: path.Base(r.VM.Path), UUID: r.VM.UUID}
+	vm := provider.VM{Provider: r.VM.Provider, ID: r.VM.ID, Path: r.VM.Path, Name: path.Base(r.VM.Path), UUID: r.VM.UUID, Firmware: r.VM.Firmware}
 	for _, d := range r.Disks {
 		vm.Disks = append(vm.Disks, provider.Disk{Key: d.Key, Label: d.Name, CapacityBytes: d.Size, ChangeID: d.ChangeID})
 	}

@@ -38,6 +38,7 @@ var errBooted = errors.New("it has booted")
 type Boot struct {
 	Outputs step.Outputs
 	WorkDir string // where overlays go
+	EFI     []efi  // where OVMF may be; nil: where distributions have it
 }
 
 // Validate implements workflow.Executor.
@@ -69,9 +70,13 @@ func (b *Boot) Execute(ctx context.Context, t workflow.Task) (job.Outcome, error
 	if err != nil {
 		return job.Outcome{}, err
 	}
+	firmware, err := b.firmware(in.Receipt.VM.Firmware, work)
+	if err != nil {
+		return job.Outcome{}, err
+	}
 	t.Progress(job.Progress{Phase: "booting", ETA: -1})
 	g := &guest{work: work, marker: t.Step.Marker}
-	if err := g.run(ctx, drives, limit(t.Step.Timeout)); err != nil {
+	if err := g.run(ctx, append(firmware, drives...), limit(t.Step.Timeout)); err != nil {
 		return job.Outcome{}, err
 	}
 	out, err := b.publish(ctx, &t, in, g)
@@ -138,36 +143,18 @@ type guest struct {
 	screen       []byte // PNG
 }
 
+// run starts the guest by KVM where there is one, and emulated where there is none,
+// or where it gives up on what the guest does.
 func (g *guest) run(ctx context.Context, drives []string, most time.Duration) error {
-	path, err := qemu()
-	if err != nil {
-		return err
-	}
-	socket := filepath.Join(g.work, "qmp")
-	args := append([]string{
-		"-machine", "pc,accel=kvm:tcg", "-m", "512", "-display", "none", "-serial", "stdio", "-nic", "none", "-no-reboot", "-no-shutdown",
-		"-qmp", "unix:" + strings.ReplaceAll(socket, ",", ",,") + ",server=on,wait=off",
-	}, drives...)
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	timer := time.AfterFunc(most, func() { stop(errNotBooted) })
 	defer timer.Stop()
-	var once sync.Once
-	err = child.Run(inner, child.Command{Path: path, Args: args, Dir: g.work, Line: func(line string) {
-		g.say(line)
-		if strings.Contains(line, g.marker) {
-			once.Do(func() {
-				shot, serr := screenshot(inner, socket, filepath.Join(g.work, "screen.png"))
-				if serr != nil {
-					g.say("no screenshot: " + serr.Error())
-				}
-				g.mu.Lock()
-				g.screen = shot
-				g.mu.Unlock()
-				stop(errBooted)
-			})
-		}
-	}})
+	err := g.start(inner, "kvm:tcg", drives)
+	if errors.Is(err, errKVM) {
+		g.say("KVM cannot run this guest here: it is emulated")
+		err = g.start(inner, "tcg", drives)
+	}
 	switch {
 	case errors.Is(err, errBooted):
 		return nil
@@ -178,7 +165,44 @@ func (g *guest) run(ctx context.Context, drives []string, most time.Duration) er
 	return err
 }
 
-var errNotBooted = errors.New("it has not booted in time")
+// start runs the guest until it has booted, or ctx is done.
+func (g *guest) start(ctx context.Context, accel string, drives []string) error {
+	path, err := qemu()
+	if err != nil {
+		return err
+	}
+	socket := filepath.Join(g.work, "qmp")
+	args := append([]string{
+		"-machine", "pc,accel=" + accel, "-m", "512", "-display", "none", "-serial", "stdio", "-nic", "none", "-no-reboot", "-no-shutdown",
+		"-qmp", "unix:" + strings.ReplaceAll(socket, ",", ",,") + ",server=on,wait=off",
+	}, drives...)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var once sync.Once
+	return child.Run(ctx, child.Command{Path: path, Args: args, Dir: g.work, Line: func(line string) {
+		g.say(line)
+		if strings.HasPrefix(line, "KVM internal error") { // QEMU's own words; the guest stands still
+			stop(errKVM)
+		}
+		if strings.Contains(line, g.marker) {
+			once.Do(func() {
+				shot, serr := screenshot(ctx, socket, filepath.Join(g.work, "screen.png"))
+				if serr != nil {
+					g.say("no screenshot: " + serr.Error())
+				}
+				g.mu.Lock()
+				g.screen = shot
+				g.mu.Unlock()
+				stop(errBooted)
+			})
+		}
+	}})
+}
+
+var (
+	errNotBooted = errors.New("it has not booted in time")
+	errKVM       = errors.New("KVM cannot run the guest")
+)
 
 func (g *guest) say(line string) {
 	g.mu.Lock()

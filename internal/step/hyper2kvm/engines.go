@@ -3,7 +3,6 @@ package hyper2kvm
 import (
 	"context"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -34,11 +33,23 @@ func diskID(i int) string { return fmt.Sprintf("disk%d", i) }
 func result(out string, i int) string { return filepath.Join(out, diskID(i)+".qcow2") }
 
 func (j *task) run(ctx context.Context, args ...string) error {
-	env := []string{"LIBGUESTFS_BACKEND=direct"}
+	env := guestfsEnv(os.Environ())
 	if parent := tracing.Parent(ctx); parent != "" {
 		env = append(env, "TRACEPARENT="+parent)
 	}
 	return child.Run(ctx, child.Command{Path: j.program, Args: args, Dir: j.work, Env: env, Line: j.line})
+}
+
+// guestfsEnv is what libguestfs is told: that it starts QEMU by itself, and what the
+// daemon's own environment says to it.
+func guestfsEnv(environ []string) []string {
+	env := []string{"LIBGUESTFS_BACKEND=direct"}
+	for _, v := range environ {
+		if strings.HasPrefix(v, "LIBGUESTFS_") || strings.HasPrefix(v, "SUPERMIN_") {
+			env = append(env, v) // the last one of a name counts
+		}
+	}
+	return env
 }
 
 // manifest is the input of hyper2kvm 0.2 and later (version 1.0).
@@ -148,66 +159,6 @@ func (j *task) fromReport(path string) error {
 		}
 	}
 	return nil
-}
-
-// runVirtV2V converts all disks as one guest.
-func runVirtV2V(ctx context.Context, j task) error {
-	path := filepath.Join(j.work, "guest.xml")
-	text, err := xml.MarshalIndent(domain(j.copies), "", "  ")
-	if err == nil {
-		err = os.WriteFile(path, text, 0o600)
-	}
-	if err != nil {
-		return fault.Wrap(err, fault.Unavailable, "HX-H2K-003", "the working directory cannot be written", "check the storage below state_dir")
-	}
-	if err := j.run(ctx, "-i", "libvirtxml", path, "-o", "local", "-os", j.out, "-of", "qcow2", "-oa", "sparse", "-on", "guest", "--machine-readable"); err != nil {
-		return err
-	}
-	for i := range j.copies {
-		if err := os.Rename(filepath.Join(j.out, "guest-sd"+string(rune('a'+i))), result(j.out, i)); err != nil {
-			return fault.Wrap(err, fault.Unprocessable, "HX-H2K-007", fmt.Sprintf("virt-v2v made no disk %d", i+1), "see what virt-v2v says")
-		}
-	}
-	return nil
-}
-
-// guest is the little that virt-v2v wants to know of a libvirt domain.
-type guest struct {
-	XMLName xml.Name    `xml:"domain"`
-	Type    string      `xml:"type,attr"`
-	Name    string      `xml:"name"`
-	Memory  int         `xml:"memory"` // KiB
-	VCPU    int         `xml:"vcpu"`
-	OS      string      `xml:"os>type"`
-	Disks   []guestDisk `xml:"devices>disk"`
-}
-
-type guestDisk struct {
-	Type   string `xml:"type,attr"`
-	Device string `xml:"device,attr"`
-	Driver struct {
-		Name string `xml:"name,attr"`
-		Type string `xml:"type,attr"`
-	} `xml:"driver"`
-	Source struct {
-		File string `xml:"file,attr"`
-	} `xml:"source"`
-	Target struct {
-		Dev string `xml:"dev,attr"`
-		Bus string `xml:"bus,attr"`
-	} `xml:"target"`
-}
-
-func domain(copies []copyOf) guest {
-	g := guest{Type: "kvm", Name: "guest", Memory: 1 << 20, VCPU: 1, OS: "hvm"}
-	for i, c := range copies {
-		d := guestDisk{Type: "file", Device: "disk"}
-		d.Driver.Name, d.Driver.Type = "qemu", "qcow2"
-		d.Source.File = c.path
-		d.Target.Dev, d.Target.Bus = "sd"+string(rune('a'+i)), "scsi"
-		g.Disks = append(g.Disks, d)
-	}
-	return g
 }
 
 func writeJSON(path string, v any) error {
