@@ -36,19 +36,24 @@ type section struct {
 	note string
 }
 
+// row is a contestant. Its ratios are the medians of those to the first contestant in
+// the same round: what else the machine does then slows down both.
 type row struct {
-	name   string
-	median sample
+	name           string
+	median         sample
+	mean, p50, p99 float64
 }
 
-// turns lets the contestants take turns, after one that does not count.
+// turns lets the contestants take turns, each round another one first, after a round
+// that does not count.
 func (b *bench) turns(ctx context.Context, contestants []contestant) ([]row, error) {
 	all := make([][]sample, len(contestants))
 	for round := range b.rounds + 1 {
-		for i, c := range contestants {
-			s, err := b.measure(ctx, c)
+		for k := range contestants {
+			i := (k + round) % len(contestants)
+			s, err := b.measure(ctx, contestants[i])
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", c.name, err)
+				return nil, fmt.Errorf("%s: %w", contestants[i].name, err)
 			}
 			if round > 0 {
 				all[i] = append(all[i], s)
@@ -57,9 +62,17 @@ func (b *bench) turns(ctx context.Context, contestants []contestant) ([]row, err
 	}
 	rows := make([]row, len(contestants))
 	for i, c := range contestants {
-		rows[i] = row{c.name, median(all[i])}
+		to := func(f func(sample) time.Duration) float64 {
+			ratios := make([]float64, len(all[i]))
+			for round, s := range all[i] {
+				ratios[round] = f(s).Seconds() / f(all[0][round]).Seconds()
+			}
+			return middle(ratios)
+		}
+		rows[i] = row{c.name, median(all[i]), to(sample.ofMean), to(sample.ofP50), to(sample.ofP99)}
 		m := rows[i].median
-		fmt.Printf("%-10s %7.0f/s  mean %-10s p50 %-10s p99 %-10s %6.0f allocs %8.0f bytes %s CPU\n", c.name, m.rate, m.mean, m.p50, m.p99, m.allocs, m.bytes, m.cpu)
+		fmt.Printf("%-10s %7.0f/s  mean %-10s p50 %-10s p99 %-10s %6.0f allocs %8.0f bytes %s CPU; to the first: mean %.2f p50 %.2f p99 %.2f\n",
+			c.name, m.rate, m.mean, m.p50, m.p99, m.allocs, m.bytes, m.cpu, rows[i].mean, rows[i].p50, rows[i].p99)
 	}
 	return rows, nil
 }
@@ -159,21 +172,28 @@ func cpuOf(pid int) (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / 100, nil
 }
 
+func (s sample) ofMean() time.Duration { return s.mean }
+func (s sample) ofP50() time.Duration  { return s.p50 }
+func (s sample) ofP99() time.Duration  { return s.p99 }
+
+func middle(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
 func median(all []sample) sample {
 	mid := func(f func(sample) float64) float64 {
 		v := make([]float64, len(all))
 		for i, s := range all {
 			v[i] = f(s)
 		}
-		slices.Sort(v)
-		return v[len(v)/2]
+		return middle(v)
 	}
 	of := func(f func(sample) time.Duration) time.Duration {
 		return time.Duration(mid(func(s sample) float64 { return float64(f(s)) })).Round(time.Microsecond)
 	}
 	return sample{
 		rate: mid(func(s sample) float64 { return s.rate }), allocs: mid(func(s sample) float64 { return s.allocs }), bytes: mid(func(s sample) float64 { return s.bytes }),
-		mean: of(func(s sample) time.Duration { return s.mean }), p50: of(func(s sample) time.Duration { return s.p50 }),
-		p99: of(func(s sample) time.Duration { return s.p99 }), cpu: of(func(s sample) time.Duration { return s.cpu }),
+		mean: of(sample.ofMean), p50: of(sample.ofP50), p99: of(sample.ofP99), cpu: of(func(s sample) time.Duration { return s.cpu }),
 	}
 }

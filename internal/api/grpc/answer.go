@@ -18,20 +18,19 @@ const (
 // jobs would be as many packets.
 type answer struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	flow    flow
-	limit   time.Duration // for one write of a stream
+	flow  flow
+	limit time.Duration // for one write of a stream
 }
 
 func newAnswer(w http.ResponseWriter, f flow, limit time.Duration) *answer {
-	return &answer{ResponseWriter: w, control: http.NewResponseController(w), flow: f, limit: limit}
+	return &answer{ResponseWriter: w, flow: f, limit: limit}
 }
 
 // Write gives each write of a stream a deadline of its own in place of the
 // server's for the whole call.
 func (a *answer) Write(p []byte) (int, error) {
 	if a.flow == live {
-		_ = a.control.SetWriteDeadline(time.Now().Add(a.limit)) // HTTP/1 and 2 have it; a writer without it has no deadline to lift
+		_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(a.limit)) // HTTP/1 and 2 have it; a writer without it has no deadline to lift
 	}
 	return a.ResponseWriter.Write(p)
 }
@@ -42,8 +41,9 @@ func (a *answer) Flush() {
 	if a.flow == whole {
 		return
 	}
-	if err := a.control.Flush(); err == nil && a.flow == live {
-		_ = a.control.SetWriteDeadline(time.Time{})
+	control := http.NewResponseController(a.ResponseWriter)
+	if err := control.Flush(); err == nil && a.flow == live {
+		_ = control.SetWriteDeadline(time.Time{})
 	}
 }
 

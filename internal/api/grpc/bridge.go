@@ -111,6 +111,10 @@ func encode(v, m reflect.Value) {
 }
 
 func encodeValue(f, into reflect.Value) {
+	if k := into.Kind(); (k == reflect.Map || k == reflect.Slice) && f.Type() == into.Type() {
+		into.Set(f) // both are only read
+		return
+	}
 	switch into.Kind() {
 	case reflect.Pointer:
 		if into.Type().Elem() == stampType {

@@ -7,7 +7,6 @@ package grpc
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -54,7 +53,7 @@ const (
 type Door struct {
 	deps     Deps
 	server   *connect.Server
-	mux      *http.ServeMux
+	handlers handlers
 	methods  map[string]method // by procedure
 	refusals *connecthttp.ErrorWriter
 	started  time.Time
@@ -70,7 +69,7 @@ type Door struct {
 // clients turn elsewhere, and the health service says NOT_SERVING.
 func New(ctx context.Context, deps Deps) *Door {
 	d := &Door{
-		deps: deps, server: connect.NewServer(), mux: http.NewServeMux(), methods: map[string]method{}, started: time.Now(),
+		deps: deps, server: connect.NewServer(), handlers: handlers{}, methods: map[string]method{}, started: time.Now(),
 		stopping: ctx.Done(), onStop: func(f func()) func() bool { return context.AfterFunc(ctx, f) }, recheck: recheck, body: bodyTime, write: writeTime, refusals: connecthttp.NewErrorWriter(),
 	}
 	d.health.ready, d.health.every = deps.Ready, healthEvery
@@ -89,7 +88,7 @@ func New(ctx context.Context, deps Deps) *Door {
 	json := connectproto.NewJSONCodec()
 	json.MarshalOptions.UseProtoNames = true
 	json.UnmarshalOptions.DiscardUnknown = false
-	connecthttp.Mount(d.mux, d.server, connecthttp.WithReadMaxBytes(maxMessage), connecthttp.WithCompressMinBytes(compressFrom),
+	connecthttp.Mount(d.handlers, d.server, connecthttp.WithReadMaxBytes(maxMessage), connecthttp.WithCompressMinBytes(compressFrom),
 		connecthttp.WithCodecs(connectproto.NewBinaryCodec(), json))
 	return d
 }

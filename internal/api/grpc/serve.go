@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -40,8 +41,8 @@ type callKey struct{}
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m, private := d.methods[r.URL.Path]
 	out := newAnswer(w, m.flow, d.write)
-	r = r.WithContext(r.Context()) // the inner mux notes its pattern in its own copy
-	if !private {                  // health, reflection, and what is not there
+	handler := d.handlers.of(r.URL.Path)
+	if !private { // health, reflection, and what is not there
 		if out.flow = eager; r.URL.Path == watchPath {
 			out.flow = live
 		}
@@ -49,7 +50,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_ = d.refusals.Write(out, r, d.refuse(r.Context(), &call{requestID: gate.RequestID(r.Context())}, err)) // as below
 			return
 		}
-		d.mux.ServeHTTP(out, r)
+		handler.ServeHTTP(out, r)
 		return
 	}
 	c := &call{requestID: gate.RequestID(r.Context())}
@@ -60,7 +61,24 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = d.refusals.Write(out, r, d.refuse(r.Context(), c, err)) // the client is gone: nobody to tell
 		return
 	}
-	d.mux.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
+	handler.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
+}
+
+// handlers are connect's, by procedure, and by service for procedures that there are
+// none of. It is a mux that matches nothing: that was done on the way here.
+type handlers map[string]http.Handler
+
+// Handle implements connecthttp.ServeMux.
+func (h handlers) Handle(pattern string, handler http.Handler) { h[pattern] = handler }
+
+func (h handlers) of(path string) http.Handler {
+	if handler, ok := h[path]; ok {
+		return handler
+	}
+	if handler, ok := h[path[:strings.LastIndexByte(path, '/')+1]]; ok {
+		return handler
+	}
+	return http.NotFoundHandler()
 }
 
 // admit lets a caller in and reads the body.

@@ -2,6 +2,7 @@ package parity_test
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -12,9 +13,7 @@ import (
 func ours(q obj) func(o objects) call {
 	return func(o objects) call {
 		all := obj{"tenant": string(o.tenant)}
-		for k, v := range q {
-			all[k] = v
-		}
+		maps.Copy(all, q)
 		return call{query: all}
 	}
 }
