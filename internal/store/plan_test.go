@@ -10,6 +10,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/secret"
+	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/store/pgtest"
 )
 
@@ -47,9 +48,9 @@ func TestPlans(t *testing.T) {
 		{"expired", sqlExpired, []string{"jobs_leased"}},
 		{"leased by", sqlLeasedBy, []string{"jobs_leased"}},
 		{"cancelling", sqlCancelling, []string{"jobs_leased"}},
-		{"list", `SELECT id FROM jobs WHERE tenant = $1 ORDER BY seq DESC LIMIT $2`, []string{"jobs_tenant"}},
-		{"list of a state", `SELECT id FROM jobs WHERE tenant = $1 AND state IN ($2) ORDER BY seq DESC LIMIT $3`, []string{"jobs_state"}},
-		{"list of a VM", `SELECT id FROM jobs WHERE tenant = $1 AND vm_name = $2 ORDER BY seq DESC LIMIT $3`, []string{"jobs_vm"}},
+		{"list", pageOf(s, "t", service.Query{}), []string{"jobs_tenant (tenant=? AND seq<?)"}},
+		{"list of a state", pageOf(s, "t", service.Query{States: []job.State{job.Failed}}), []string{"jobs_state (tenant=? AND state=? AND seq<?)"}},
+		{"list of a VM", pageOf(s, "t", service.Query{VM: "/a/vm"}), []string{"jobs_vm (tenant=? AND vm_name=? AND seq<?)"}},
 		{"waiting of a tenant", sqlWaiting, []string{"jobs_state"}},
 		{"quota", `SELECT 1 FROM jobs WHERE tenant = $1 AND state = 'pending' LIMIT $2`, []string{"COVERING INDEX jobs_"}},
 		{"key", sqlDigest, []string{"api_keys"}},
@@ -117,6 +118,13 @@ func TestPlansPostgres(t *testing.T) {
 				all = append(all, question{"lane", sqlLaneAhead, []any{tenant, class, int64(0), 64}}, question{"explained lane", sqlLane, []any{tenant, class, 64}})
 			}
 			all = append(all, question{"took", sqlTook, []any{tenant}})
+			for _, q := range []service.Query{{}, {States: []job.State{job.Completed}}, {States: []job.State{job.Failed}}, {VM: "vm"}, {VM: "/other"}} {
+				for _, before := range []int64{0, jobs / 2} {
+					q.Limit = 50
+					query, args := (&reader{s: s, tenant: tenant}).page(q, before)
+					all = append(all, question{"page", query, args})
+				}
+			}
 			all = append(all, question{"ages", sqlAgesAhead, []any{tenant, 64}})
 		}
 		for _, q := range all {
@@ -156,6 +164,11 @@ func rowsLookedAt(t *testing.T, s *Store, query string, args ...any) (most int) 
 	}
 	walk(plans[0].Plan)
 	return most
+}
+
+func pageOf(s *Store, tenant string, q service.Query) string {
+	query, _ := (&reader{s: s, tenant: tenant}).page(q, 0)
+	return query
 }
 
 func explain(t *testing.T, db *sql.DB, query string) string {
