@@ -89,18 +89,21 @@ func TestPlansPostgres(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	_, err = s.write.ExecContext(t.Context(), `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
-		INSERT INTO jobs (id, tenant, state, priority, max_attempts, submitted_at, vm_path, vm_name, spec, ready_at)
+	run := func(query string, args ...any) {
+		if _, err := s.write.ExecContext(t.Context(), query, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const insert = `INSERT INTO jobs (id, tenant, state, priority, max_attempts, submitted_at, vm_path, vm_name, spec, ready_at) `
+	run(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) `+insert+`
 		SELECT 'job-' || i, CASE WHEN i > $1 - 10 THEN 'small' WHEN i * 7919 % 10 < 5 THEN 'large' ELSE 'other' END,
 			CASE WHEN i % 2 = 0 THEN 'pending' ELSE 'completed' END, 2, 3, i, '/vm', 'vm', '{}', i * 7919 % $1 FROM n`, jobs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, statistics := range []bool{false, true} {
-		if statistics {
-			if _, err := s.write.ExecContext(t.Context(), `ANALYZE`); err != nil {
-				t.Fatal(err)
-			}
+	for _, statistics := range []string{"none", "good", "old"} {
+		switch statistics {
+		case "good":
+			run(`ANALYZE`)
+		case "old": // of a tenant that had hardly any jobs then
+			run(insert+`SELECT 'more-' || seq, 'small', 'pending', 2, 3, seq, '/vm', 'vm', '{}', seq FROM jobs WHERE seq <= $1`, jobs/4)
 		}
 		type question struct {
 			name, query string
@@ -115,7 +118,8 @@ func TestPlansPostgres(t *testing.T) {
 		}
 		for _, tenant := range []string{"large", "other", "small", "none"} {
 			for class := range 4 {
-				all = append(all, question{"lane", sqlLaneAhead, []any{tenant, class, int64(0), 64}}, question{"explained lane", sqlLane, []any{tenant, class, 64}})
+				all = append(all, question{"lane", sqlLaneAhead, []any{tenant, class, int64(0), 64}},
+					question{"lane behind", sqlLaneAhead, []any{tenant, class, int64(jobs + 8), 64}}, question{"explained lane", sqlLane, []any{tenant, class, 64}})
 			}
 			all = append(all, question{"took", sqlTook, []any{tenant}})
 			for _, q := range []service.Query{{}, {States: []job.State{job.Completed}}, {States: []job.State{job.Failed}}, {VM: "vm"}, {VM: "/other"}} {
@@ -129,7 +133,7 @@ func TestPlansPostgres(t *testing.T) {
 		}
 		for _, q := range all {
 			if n := rowsLookedAt(t, s, q.query, q.args...); n > few {
-				t.Errorf("%s %v looks at %d rows (statistics: %v)", q.name, q.args, n, statistics)
+				t.Errorf("%s %v looks at %d rows (statistics: %s)", q.name, q.args, n, statistics)
 			}
 		}
 	}
