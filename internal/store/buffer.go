@@ -125,7 +125,7 @@ func (w *writer) commit() (committing bool, err error) {
 	all := slices.Concat(w.inserts(), w.appends(), w.sums(), []statement{{sql: "COMMIT"}})
 	err = w.confirmed(func() error {
 		at, err := w.pipe(all...)
-		committing = at == len(all)-1 || isLost(err)
+		committing = at == len(all)-1 || at != unsent && isLost(err)
 		return err
 	})
 	return committing, err

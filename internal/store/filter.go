@@ -44,15 +44,64 @@ func in[T, V any](w *where, column string, values []T, to func(T) V) {
 	w.add(column+" IN ("+strings.TrimSuffix(strings.Repeat("$%d, ", len(args)), ", ")+")", args...)
 }
 
-// where returns the condition of a query within the reader's tenant.
-func (r *reader) where(q service.Query) *where {
+// The columns that indexes for lists lead with, before seq.
+const (
+	byTenant = "tenant"
+	byState  = "state"
+	byVM     = "vm_name"
+)
+
+// leadOf names the column whose index a page is read from, if there is one for the
+// query.
+//
+// What it has to be is given to PostgreSQL as the part of that index below a place,
+// and not by an equation: then it would take any index in the order of seq for as
+// good, and look through the jobs of all tenants for those of one that has few.
+func leadOf(q service.Query) string {
+	switch {
+	case len(q.IDs) > 0 || len(q.States) > 1:
+		return ""
+	case q.VM != "" && !strings.ContainsAny(q.VM, "*?"):
+		return byVM
+	case len(q.States) == 1:
+		return byState
+	}
+	return byTenant
+}
+
+// lead returns what the column has to be.
+func (r *reader) lead(q service.Query, column string) string {
+	switch column {
+	case byVM:
+		_, name := searchKeys(q.VM)
+		return name
+	case byState:
+		return string(q.States[0])
+	}
+	return r.tenant
+}
+
+// below adds that a column has a value, and that the job is before a place: for
+// SQLite as the equation, for PostgreSQL, which drops what is always true, as the
+// range.
+func (w *where) below(column, value string, before int64) {
+	w.add("("+column+" = $%[1]d AND seq < $%[2]d /*! OR TRUE */) /*! AND ("+column+", seq) < ($%[1]d, $%[2]d) AND "+column+" >= $%[1]d */", value, before)
+}
+
+// where returns the condition of a query within the reader's tenant, but for what
+// the leading column has to be.
+func (r *reader) where(q service.Query, lead string) *where {
 	w := &where{}
-	w.add("tenant = $%d", r.tenant)
+	if lead != byTenant {
+		w.add("tenant = $%d", r.tenant)
+	}
 	in(w, "id", q.IDs, func(id string) string { return id })
-	in(w, "state", q.States, func(s job.State) string { return string(s) })
+	if lead != byState {
+		in(w, "state", q.States, func(s job.State) string { return string(s) })
+	}
 	in(w, "priority", q.Priorities, job.Priority.Class)
 	if q.VM != "" {
-		w.vm(q.VM)
+		w.vm(q.VM, lead == byVM)
 	}
 	if !q.Since.IsZero() {
 		w.add("submitted_at >= $%d", q.Since.UnixMicro())
@@ -67,8 +116,8 @@ func (r *reader) where(q service.Query) *where {
 var like = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`, `*`, `%`, `?`, `_`)
 
 // vm adds the condition for a VM: an inventory path if it has a slash, or else a
-// name.
-func (w *where) vm(v string) {
+// name. named is set if its name is in another condition.
+func (w *where) vm(v string, named bool) {
 	path, name := searchKeys(v)
 	isPath := strings.Contains(v, "/")
 	switch wild := strings.ContainsAny(v, "*?"); {
@@ -77,8 +126,11 @@ func (w *where) vm(v string) {
 	case wild:
 		w.add(`vm_name LIKE $%d ESCAPE '\'`, like.Replace(name))
 	case isPath:
-		w.add(`vm_name = $%d AND vm_path = $%d`, name, path)
+		w.add(`vm_path = $%d`, path)
+		fallthrough
 	default:
-		w.add(`vm_name = $%d`, name)
+		if !named {
+			w.add(`vm_name = $%d`, name)
+		}
 	}
 }

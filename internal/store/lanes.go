@@ -73,7 +73,13 @@ func (l *stock) skip(taken map[int64]bool) {
 // read reads on in a lane: as far as one tenant alone may get, or its part if there
 // are others.
 func (a *admittance) read(k lane, l *stock, room int) (err error) {
-	limit := max(min(room, 8), room/len(a.state.Shares))
+	open := 0
+	for i := range a.state.Shares {
+		if a.state.Shares[i].Open() {
+			open++
+		}
+	}
+	limit := max(min(room, 8), room/max(1, open))
 	l.rows, err = a.t.rows(sqlLaneAhead, a.state.Shares[k.share].Tenant, k.class, l.last, limit)
 	if n := len(l.rows); n > 0 {
 		l.last = l.rows[n-1].Seq

@@ -17,12 +17,15 @@ type statement struct {
 	row  func(scan func(dest ...any) error) error // for each row of the answer; nil: there is none
 }
 
+// unsent is where statements failed of which none was sent.
+const unsent = -1
+
 // pipe runs statements in their order, over the network by one round trip. What
 // follows one that fails is not run. at is the one that failed.
 func (w *writer) pipe(all ...statement) (at int, err error) {
 	for _, s := range all { // what is not prepared yet
 		if _, err := w.stmt(s.sql); err != nil { //nolint:sqlclosecheck // the writer keeps it
-			return 0, err
+			return unsent, err
 		}
 	}
 	if w.d.server && len(all) > 1 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/secret"
+	"github.com/hypersdk/hypersdk/internal/service"
 	"github.com/hypersdk/hypersdk/internal/store/pgtest"
 )
 
@@ -47,9 +48,9 @@ func TestPlans(t *testing.T) {
 		{"expired", sqlExpired, []string{"jobs_leased"}},
 		{"leased by", sqlLeasedBy, []string{"jobs_leased"}},
 		{"cancelling", sqlCancelling, []string{"jobs_leased"}},
-		{"list", `SELECT id FROM jobs WHERE tenant = $1 ORDER BY seq DESC LIMIT $2`, []string{"jobs_tenant"}},
-		{"list of a state", `SELECT id FROM jobs WHERE tenant = $1 AND state IN ($2) ORDER BY seq DESC LIMIT $3`, []string{"jobs_state"}},
-		{"list of a VM", `SELECT id FROM jobs WHERE tenant = $1 AND vm_name = $2 ORDER BY seq DESC LIMIT $3`, []string{"jobs_vm"}},
+		{"list", pageOf(s, "t", service.Query{}), []string{"jobs_tenant (tenant=? AND seq<?)"}},
+		{"list of a state", pageOf(s, "t", service.Query{States: []job.State{job.Failed}}), []string{"jobs_state (tenant=? AND state=? AND seq<?)"}},
+		{"list of a VM", pageOf(s, "t", service.Query{VM: "/a/vm"}), []string{"jobs_vm (tenant=? AND vm_name=? AND seq<?)"}},
 		{"waiting of a tenant", sqlWaiting, []string{"jobs_state"}},
 		{"quota", `SELECT 1 FROM jobs WHERE tenant = $1 AND state = 'pending' LIMIT $2`, []string{"COVERING INDEX jobs_"}},
 		{"key", sqlDigest, []string{"api_keys"}},
@@ -88,18 +89,21 @@ func TestPlansPostgres(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	_, err = s.write.ExecContext(t.Context(), `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
-		INSERT INTO jobs (id, tenant, state, priority, max_attempts, submitted_at, vm_path, vm_name, spec, ready_at)
+	run := func(query string, args ...any) {
+		if _, err := s.write.ExecContext(t.Context(), query, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const insert = `INSERT INTO jobs (id, tenant, state, priority, max_attempts, submitted_at, vm_path, vm_name, spec, ready_at) `
+	run(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) `+insert+`
 		SELECT 'job-' || i, CASE WHEN i > $1 - 10 THEN 'small' WHEN i * 7919 % 10 < 5 THEN 'large' ELSE 'other' END,
 			CASE WHEN i % 2 = 0 THEN 'pending' ELSE 'completed' END, 2, 3, i, '/vm', 'vm', '{}', i * 7919 % $1 FROM n`, jobs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, statistics := range []bool{false, true} {
-		if statistics {
-			if _, err := s.write.ExecContext(t.Context(), `ANALYZE`); err != nil {
-				t.Fatal(err)
-			}
+	for _, statistics := range []string{"none", "good", "old"} {
+		switch statistics {
+		case "good":
+			run(`ANALYZE`)
+		case "old": // of a tenant that had hardly any jobs then
+			run(insert+`SELECT 'more-' || seq, 'small', 'pending', 2, 3, seq, '/vm', 'vm', '{}', seq FROM jobs WHERE seq <= $1`, jobs/4)
 		}
 		type question struct {
 			name, query string
@@ -114,14 +118,22 @@ func TestPlansPostgres(t *testing.T) {
 		}
 		for _, tenant := range []string{"large", "other", "small", "none"} {
 			for class := range 4 {
-				all = append(all, question{"lane", sqlLaneAhead, []any{tenant, class, int64(0), 64}}, question{"explained lane", sqlLane, []any{tenant, class, 64}})
+				all = append(all, question{"lane", sqlLaneAhead, []any{tenant, class, int64(0), 64}},
+					question{"lane behind", sqlLaneAhead, []any{tenant, class, int64(jobs + 8), 64}}, question{"explained lane", sqlLane, []any{tenant, class, 64}})
 			}
 			all = append(all, question{"took", sqlTook, []any{tenant}})
+			for _, q := range []service.Query{{}, {States: []job.State{job.Completed}}, {States: []job.State{job.Failed}}, {VM: "vm"}, {VM: "/other"}} {
+				for _, before := range []int64{0, jobs / 2} {
+					q.Limit = 50
+					query, args := (&reader{s: s, tenant: tenant}).page(q, before)
+					all = append(all, question{"page", query, args})
+				}
+			}
 			all = append(all, question{"ages", sqlAgesAhead, []any{tenant, 64}})
 		}
 		for _, q := range all {
 			if n := rowsLookedAt(t, s, q.query, q.args...); n > few {
-				t.Errorf("%s %v looks at %d rows (statistics: %v)", q.name, q.args, n, statistics)
+				t.Errorf("%s %v looks at %d rows (statistics: %s)", q.name, q.args, n, statistics)
 			}
 		}
 	}
@@ -156,6 +168,11 @@ func rowsLookedAt(t *testing.T, s *Store, query string, args ...any) (most int) 
 	}
 	walk(plans[0].Plan)
 	return most
+}
+
+func pageOf(s *Store, tenant string, q service.Query) string {
+	query, _ := (&reader{s: s, tenant: tenant}).page(q, 0)
+	return query
 }
 
 func explain(t *testing.T, db *sql.DB, query string) string {

@@ -94,14 +94,18 @@ func onThisMachine(u *url.URL) bool {
 // does not connect yet.
 func openPostgres(c *pgx.ConnConfig, p *primary, size int, readers bool) *sql.DB {
 	options := []stdlib.OptionOpenDB{stdlib.OptionResetSession(p.reset)}
+	c = c.Copy()
 	if readers {
-		c = c.Copy()
 		c.DialFunc = impatient(c.DialFunc)
 		// Not before it is known whether the server takes changes.
 		options = append(options, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 			_, err := c.Exec(ctx, "SET default_transaction_read_only = on")
 			return err
 		}))
+	} else if _, given := c.RuntimeParams["enable_sort"]; !given {
+		// A writer's question is about a few rows in the order of its index. Where the
+		// statistics know nothing of a crowd, sorting a few rows of another one seems cheap.
+		c.RuntimeParams["enable_sort"] = "off"
 	}
 	db := stdlib.OpenDB(*c, options...)
 	db.SetMaxOpenConns(size)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/event"
@@ -48,13 +49,9 @@ func (r *reader) Job(ctx context.Context, id string) (job.Job, error) {
 
 // Jobs implements service.Reader. The jobs have no receipt: ask for one job.
 func (r *reader) Jobs(ctx context.Context, q service.Query, before int64) ([]job.Job, error) {
-	w := r.where(q)
-	if before > 0 {
-		w.add("seq < $%d", before)
-	}
 	now := r.s.clock.wall()
-	query := `SELECT ` + jobColumns + ` FROM jobs WHERE ` + w.String() + ` ORDER BY seq DESC LIMIT ` + w.arg(q.Limit) //nolint:gosec // values go by placeholders
-	rows, err := r.s.read.QueryContext(ctx, query, w.args...)
+	query, args := r.page(q, before)
+	rows, err := r.s.read.QueryContext(ctx, query, args...)
 	jobs, err := scanAll(rows, err, func(rows *sql.Rows) (job.Job, error) {
 		var v row
 		if err := rows.Scan(v.list()...); err != nil {
@@ -68,9 +65,26 @@ func (r *reader) Jobs(ctx context.Context, q service.Query, before int64) ([]job
 	return jobs, classify(err)
 }
 
+// page returns the query for a page: the jobs before a place, newest first.
+func (r *reader) page(q service.Query, before int64) (string, []any) {
+	if before <= 0 {
+		before = math.MaxInt64
+	}
+	lead := leadOf(q)
+	w := r.where(q, lead)
+	order := "seq DESC"
+	if lead == "" {
+		w.add("seq < $%d", before)
+	} else {
+		w.below(lead, r.lead(q, lead), before)
+		order = lead + " DESC, seq DESC"
+	}
+	return r.s.w.d.sql(`SELECT ` + jobColumns + ` FROM jobs WHERE ` + w.String() + ` ORDER BY ` + order + ` LIMIT ` + w.arg(q.Limit)), w.args
+}
+
 // Count implements service.Reader.
 func (r *reader) Count(ctx context.Context, q service.Query, limit int64) (n int64, err error) {
-	w := r.where(q)
+	w := r.where(q, "")
 	query := `SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE ` + w.String() + ` LIMIT ` + w.arg(limit) + `) AS part`
 	err = r.s.read.QueryRowContext(ctx, query, w.args...).Scan(&n)
 	return n, classify(err)
