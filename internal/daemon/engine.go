@@ -83,7 +83,8 @@ type Engine struct {
 	outbox     *outbox.Outbox       // nil: webhooks are off
 	leftovers  *leftovers           // nil: nothing is swept
 	node       *node.Member
-	url        string // of the API, for the list of nodes; set before Run
+	sharer     *limit.Sharer // nil: no other node can be there
+	url        string        // of the API, for the list of nodes; set before Run
 	providers  map[string]provider.Provider
 	objects    *s3.Store // nil: none
 	key        ed25519.PrivateKey
@@ -148,6 +149,9 @@ func assemble(ctx context.Context, st *store.Store, c EngineConfig) (*Engine, er
 	e.retention = service.NewRetention(st, &remover{outputs: c.Roots, node: id}, c.Retention, c.Retained, nil, c.Log)
 	e.scheduler = service.NewScheduler(e.Service, st, c.Log)
 	e.outbox = c.outbox(st, id, sealer)
+	if !c.Postgres.URL.Empty() {
+		e.share(id)
+	}
 	e.node, err = e.member(id, beat, c.Log)
 	return e, err
 }
@@ -158,6 +162,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer e.node.Leave(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.node.Run(ctx) })
+	if e.sharer != nil {
+		defer e.sharer.Leave(ctx)
+		g.Go(func() error { return e.sharer.Run(ctx) })
+	}
 	g.Go(func() error {
 		if e.leftovers != nil {
 			e.leftovers.begin(ctx)

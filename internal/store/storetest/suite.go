@@ -28,6 +28,7 @@ type Store interface {
 	forService
 	forDispatch
 	node.Registry
+	limit.Board
 	service.Nodes
 	auth.Keys
 	Sequence(ctx context.Context, limit int) (int64, error)
@@ -138,6 +139,7 @@ func Run(t *testing.T, open Open) {
 		{"whose a staging area is", testHolder},
 		{"a commit wakes who waits", testFeed},
 		{"the list of nodes", testNodes},
+		{"transfers of the nodes", testTransfers},
 		{"any history agrees with the model", testModel},
 		{"API keys", testAPIKeys},
 		{"tenants and their limits", testDirectory},
