@@ -17,7 +17,8 @@ import (
 	"github.com/hypersdk/hypersdk/internal/store"
 )
 
-const mega = 1e6
+// unit is a twelfth of the limits below, in bytes per second.
+const unit = 250e3
 
 // shared are nodes that share limits over one store, in virtual time. They are of
 // one process, so it is SQLite.
@@ -35,7 +36,8 @@ type sharing struct {
 	*shared
 	id   string
 	tree *limit.Tree
-	cut  atomic.Bool // off the store
+	read *atomic.Int64 // bytes
+	cut  atomic.Bool   // off the store
 	stop func()
 }
 
@@ -77,9 +79,9 @@ func (s *shared) join(id string, global limit.Plan) *sharing {
 	if err := s.store.Beat(s.Context(), node.Node{ID: id, State: node.Alive}, id, time.Hour, true); err != nil {
 		s.Fatal(fault.Detail(err))
 	}
-	n := &sharing{shared: s, id: id, tree: limit.NewTree(global)}
+	n := &sharing{shared: s, id: id, tree: limit.NewTree(global), read: &atomic.Int64{}}
 	n.tree.Shared()
-	s.passed[id] = &atomic.Int64{}
+	s.passed[id] = n.read
 	x := &limit.Sharer{Tree: n.tree, Board: n, Node: id, TTL: 30 * time.Second, Log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithCancel(s.Context())
 	done := make(chan struct{})
@@ -100,7 +102,7 @@ func (n *sharing) transfer(tenant string) (end func()) {
 		defer c.Leave()
 		c.SetTenant(n.limit)
 		for c.Wait(ctx, 16<<10) == nil {
-			n.passed[n.id].Add(16 << 10)
+			n.read.Add(16 << 10)
 		}
 	})
 	return cancel
@@ -132,11 +134,11 @@ func (s *shared) total() (n int64) {
 	return n
 }
 
-// within5 wants each node to have had its part, in megabytes per second.
+// within5 wants each node to have had its part, in unitbytes per second.
 func (s *shared) within5(what string, got, want map[string]float64) {
 	s.Helper()
 	for id, w := range want {
-		if w *= mega; got[id] < w*0.95 || got[id] > w*1.05 {
+		if w *= unit; got[id] < w*0.95 || got[id] > w*1.05 {
 			s.Errorf("%s: %s read %.0f bytes per second, not %.0f; all: %v", what, id, got[id], w, got)
 		}
 	}
@@ -146,8 +148,8 @@ func (s *shared) within5(what string, got, want map[string]float64) {
 // once and what is counted in the second after.
 func (s *shared) never(more float64) {
 	s.Helper()
-	if most := float64(s.most.Load()); most > more*mega*1.05 {
-		s.Errorf("%.0f bytes passed in one second, the limit is %.0f", most, more*mega)
+	if most := float64(s.most.Load()); most > more*unit*1.05 {
+		s.Errorf("%.0f bytes passed in one second, the limit is %.0f", most, more*unit)
 	}
 }
 
@@ -167,22 +169,22 @@ type parts = map[string]float64
 func TestTenantOverNodes(t *testing.T) {
 	t.Parallel()
 	const change = 6 // seconds after which a change is through
-	share(t, rate(t, "12MB"), func(s *shared) {
+	share(t, rate(t, "3MB"), func(s *shared) {
 		a := s.join("a", limit.Plan{})
 		endA := a.transfer("t")
-		s.within5("alone", s.measure(10), parts{"a": 12}) // at once
+		s.within5("alone", s.measure(5), parts{"a": 12}) // at once
 
 		b := s.join("b", limit.Plan{})
 		endB := b.transfer("t")
 		s.measure(change)
-		s.within5("two nodes", s.measure(20), parts{"a": 6, "b": 6})
+		s.within5("two nodes", s.measure(10), parts{"a": 6, "b": 6})
 
 		endB2 := b.transfer("t")
 		s.never(12)
 		endOther := b.transfer("other") // has a limit of its own
 		s.most.Store(0)
 		s.measure(change)
-		s.within5("three transfers", s.measure(20), parts{"a": 4, "b": 8 + 12})
+		s.within5("three transfers", s.measure(10), parts{"a": 4, "b": 8 + 12})
 		s.never(24)
 
 		b.cut.Store(true) // its share holds, and is nobody else's while its leases last
@@ -196,7 +198,7 @@ func TestTenantOverNodes(t *testing.T) {
 		b.cut.Store(false)
 		endB2()
 		s.measure(change)
-		s.within5("it is back", s.measure(20), parts{"a": 6, "b": 6 + 12})
+		s.within5("it is back", s.measure(10), parts{"a": 6, "b": 6 + 12})
 		s.never(24)
 
 		b.cut.Store(true) // and dies
@@ -204,7 +206,7 @@ func TestTenantOverNodes(t *testing.T) {
 		endOther()
 		s.within5("one is dead", s.measure(15), parts{"a": 6, "b": 0})
 		s.measure(15 + change)
-		s.within5("and forgotten", s.measure(20), parts{"a": 12})
+		s.within5("and forgotten", s.measure(10), parts{"a": 12})
 		s.never(24)
 		endA()
 		a.stop()
@@ -217,23 +219,23 @@ func TestTenantOverNodes(t *testing.T) {
 func TestGlobalOverNodes(t *testing.T) {
 	t.Parallel()
 	share(t, limit.Plan{}, func(s *shared) {
-		global := rate(t, "12MB")
+		global := rate(t, "3MB")
 		a, b := s.join("a", global), s.join("b", global)
 		ends := []func(){a.transfer("x"), a.transfer("x"), a.transfer("x"), b.transfer("y")}
 		s.measure(6)
-		s.within5("a tenant each", s.measure(20), parts{"a": 6, "b": 6})
+		s.within5("a tenant each", s.measure(10), parts{"a": 6, "b": 6})
 		ends = append(ends, b.transfer("x"))
 		s.measure(6)
-		s.within5("one on both", s.measure(20), parts{"a": 4.5, "b": 7.5})
+		s.within5("one on both", s.measure(10), parts{"a": 4.5, "b": 7.5})
 		s.never(12)
-		if r := a.tree.Rate(); r != 4.5*mega {
+		if r := a.tree.Rate(); r != 4.5*unit {
 			t.Errorf("the node says that its rate is %s", r)
 		}
 		for _, end := range ends {
 			end()
 		}
 		s.measure(6)
-		if r := a.tree.Rate(); r != 12*mega {
+		if r := a.tree.Rate(); r != 12*unit {
 			t.Errorf("at rest the node says that the rate is %s", r)
 		}
 		a.stop()
