@@ -27,13 +27,12 @@ import (
 type Store interface {
 	forService
 	forDispatch
+	forLimits
 	node.Registry
-	limit.Board
 	service.Nodes
 	auth.Keys
 	Sequence(ctx context.Context, limit int) (int64, error)
 	LimitHosts(ctx context.Context, provider string, slots int) error
-	Bandwidth(ctx context.Context, jobID string) (own, ofTenant limit.Plan, err error)
 	Holder(ctx context.Context, jobID, step string) (h dispatch.Holder, found bool, err error)
 	Pressure(ctx context.Context) (dispatch.Pressure, error)
 	Writable(ctx context.Context, fresh time.Duration) error
@@ -44,6 +43,11 @@ type forService interface {
 	service.DueSchedules
 	service.RetentionStore
 	service.Feed
+}
+
+type forLimits interface {
+	limit.Board
+	Bandwidth(ctx context.Context, jobID string) (own, ofTenant limit.Plan, err error)
 }
 
 type forOutbox interface {
