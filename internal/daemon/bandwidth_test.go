@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"database/sql"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"path/filepath"
@@ -9,8 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/provider/vsphere/vcsim"
+	"github.com/hypersdk/hypersdk/internal/secret"
 )
 
 // noise fills a disk with what cannot be compressed: each byte of it has to come
@@ -80,6 +84,45 @@ func TestBandwidthOfTenant(t *testing.T) {
 		}
 	}
 	slower(t, time.Since(begin), 2*size, 4e6)
+}
+
+// TestBandwidthOfTenantOverNodes: jobs on two nodes share the limit of their tenant,
+// and say which part is theirs. That the limit is used in full is shown in virtual
+// time, in package store.
+func TestBandwidthOfTenantOverNodes(t *testing.T) {
+	t.Parallel()
+	const size = 12 << 20
+	url := newDatabase(t).URL(t)
+	var nodes []*bench
+	for range 2 {
+		nodes = append(nodes, newBench(t, vcsim.Options{VMs: []vcsim.VM{noisy("a", size), noisy("b", size)}}, func(c *EngineConfig) {
+			c.Workers, c.Postgres.URL = 1, secret.New(url)
+		}))
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = conn.Exec(t.Context(), `UPDATE tenants SET max_bandwidth_bytes = 4000000 WHERE id = 'default'`)
+	if err := errors.Join(err, conn.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	a, b := nodes[0].submit(job.Spec{VMPath: "/DC/vm/a", Format: "raw"}), nodes[0].submit(job.Spec{VMPath: "/DC/vm/b", Format: "raw"})
+	nodes[0].limitedBy(a, "bandwidth (tenant), 50 % of 4MB/s on this node")
+	nodes[0].limitedBy(b, "bandwidth (tenant), 50 % of 4MB/s on this node")
+	var ran []string
+	for _, id := range []string{a, b} {
+		j := nodes[1].wait(id)
+		if j.State != job.Completed {
+			t.Fatalf("%s: %+v", j.State, j.Error)
+		}
+		ran = append(ran, j.Node)
+	}
+	slower(t, time.Since(begin), 2*size, 4e6)
+	if ran[0] == ran[1] {
+		t.Error("both ran on one node: the test shows nothing")
+	}
 }
 
 // limitedBy waits until the job's progress names what limits it.

@@ -87,7 +87,8 @@ type Engine struct {
 	leftovers  *leftovers           // nil: nothing is swept
 	carrier    *auditsink.Carrier
 	node       *node.Member
-	url        string // of the API, for the list of nodes; set before Run
+	sharer     *limit.Sharer // nil: no other node can be there
+	url        string        // of the API, for the list of nodes; set before Run
 	providers  map[string]provider.Provider
 	objects    *s3.Store // nil: none
 	key        ed25519.PrivateKey
@@ -153,6 +154,9 @@ func assemble(ctx context.Context, st *store.Store, c EngineConfig) (*Engine, er
 	e.scheduler = service.NewScheduler(e.Service, st, c.Log)
 	e.outbox = c.outbox(st, id, sealer)
 	e.carrier = auditsink.New(st, c.AuditSinks, auditsink.Options{Node: id, Hooks: c.SinkHooks, Log: c.Log})
+	if !c.Postgres.URL.Empty() {
+		e.share(id)
+	}
 	e.node, err = e.member(id, beat, c.Log)
 	return e, err
 }
@@ -163,6 +167,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer e.node.Leave(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return e.node.Run(ctx) })
+	if e.sharer != nil {
+		defer e.sharer.Leave(ctx)
+		g.Go(func() error { return e.sharer.Run(ctx) })
+	}
 	g.Go(func() error {
 		if e.leftovers != nil {
 			e.leftovers.begin(ctx)

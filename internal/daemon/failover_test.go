@@ -12,28 +12,37 @@ import (
 	"github.com/hypersdk/hypersdk/internal/store/pgtest"
 )
 
+// newDatabase is a PostgreSQL of the test's own.
+func newDatabase(t *testing.T) *pgtest.Server {
+	t.Helper()
+	s, err := pgtest.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stopped(t, s) })
+	return s
+}
+
+func stopped(t *testing.T, s *pgtest.Server) {
+	t.Helper()
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestDatabaseFailover: two daemons on a primary and its synchronous standby export
 // while the primary is killed. They say that they are not ready, go on reading
 // meanwhile, and come back by themselves when the standby has taken over: no job
 // was lost or begun anew.
 func TestDatabaseFailover(t *testing.T) {
 	t.Parallel()
-	stopped := func(s *pgtest.Server) {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	}
-	primary, err := pgtest.Start(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stopped(primary) })
+	primary := newDatabase(t)
 	database := primary.URL(t)
 	standby, err := primary.Standby(t.Context(), true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stopped(standby) })
+	t.Cleanup(func() { stopped(t, standby) })
 	sim, err := vcsim.Start(t.Context(), vcsim.Options{VMs: []vcsim.VM{noisy("vm-0", 24<<20), noisy("vm-1", 24<<20), noisy("vm-2", 1<<20)}})
 	if err != nil {
 		t.Fatal(err)

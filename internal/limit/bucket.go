@@ -18,6 +18,7 @@ const bursts = 20
 type bucket struct {
 	mu      sync.Mutex
 	plan    Plan
+	others  float64       // part of the plan's rate that other nodes have
 	minute  int64         // of the epoch, for which limiter holds
 	limiter *rate.Limiter // nil: no limit
 	rate    Rate
@@ -31,11 +32,30 @@ func (b *bucket) set(p Plan) {
 	b.apply(time.Now())
 }
 
+// part says which part of the plan's rate is this node's.
+func (b *bucket) part(share float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.others = 1 - share
+	b.apply(time.Now())
+}
+
+// share returns which part of the plan's rate is this node's, and the whole rate.
+func (b *bucket) share() (part float64, whole Rate) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return 1 - b.others, b.plan.At(time.Now())
+}
+
 // apply makes the limiter what the plan says.
 func (b *bucket) apply(now time.Time) {
 	b.minute = now.Unix() / 60
 	was := b.rate
-	if b.rate = b.plan.At(now); b.rate == was {
+	b.rate = b.plan.At(now)
+	if b.rate != 0 && b.others != 0 {
+		b.rate = max(minRate, Rate(float64(b.rate)*(1-b.others)))
+	}
+	if b.rate == was {
 		return
 	}
 	size := int(b.rate / bursts) // at least minRate / bursts

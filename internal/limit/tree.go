@@ -28,36 +28,82 @@ func Levels() []Level { return []Level{Step, Job, Tenant, Global} }
 
 // Tree holds the limits of one node: a global one, one for each tenant that has
 // jobs at work, one for each of these, and one for each step that is at work in a
-// job. Its methods may be called concurrently.
+// job. Where several nodes share the first two, a Sharer says which part is this
+// node's. Its methods may be called concurrently.
 type Tree struct {
 	global bucket
 	waited [levels]atomic.Int64 // nanoseconds, of all jobs
 
+	changed chan struct{} // a signal for the sharer
+
 	mu      sync.Mutex
 	tenants map[string]*shared
 	jobs    map[string]*shared
+	begin   float64 // part of a tenant that comes
 }
 
 // shared is the bucket of a tenant or a job, as long as somebody uses it.
 type shared struct {
 	bucket
 	users int
+	of    string // of a job: its tenant
 	turn  turn
 	holds Level // what it waited for last; of whose turn it is
 }
 
 // NewTree makes a tree with a global plan.
 func NewTree(global Plan) *Tree {
-	t := &Tree{tenants: map[string]*shared{}, jobs: map[string]*shared{}}
+	t := &Tree{tenants: map[string]*shared{}, jobs: map[string]*shared{}, changed: make(chan struct{}, 1), begin: 1}
 	t.global.set(global)
 	return t
+}
+
+// Shared says that a Sharer gives the node its shares of the limits. Until it has,
+// next to nothing passes. Call it before the first Join.
+func (t *Tree) Shared() {
+	t.begin = 0
+	t.global.part(0)
+}
+
+// transfers returns how many jobs of each tenant are at work.
+func (t *Tree) transfers() map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := map[string]int{}
+	for _, s := range t.jobs {
+		n[s.of]++
+	}
+	return n
+}
+
+// setShares changes which part of the limits is this node's.
+func (t *Tree) setShares(global float64, tenants map[string]float64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.global.part(global)
+	for tenant, s := range t.tenants {
+		s.part(tenants[tenant])
+	}
+}
+
+// note wakes the sharer.
+func (t *Tree) note() {
+	select {
+	case t.changed <- struct{}{}:
+	default:
+	}
 }
 
 // SetGlobal changes the global plan.
 func (t *Tree) SetGlobal(p Plan) { t.global.set(p) }
 
-// Rate returns the global rate that holds now.
+// Rate returns the global rate that holds now on this node; while it has no
+// transfers, that for all nodes.
 func (t *Tree) Rate() Rate {
+	if len(t.transfers()) == 0 {
+		_, whole := t.global.share()
+		return whole
+	}
 	r, _ := t.global.look()
 	return r
 }
@@ -70,9 +116,15 @@ func (t *Tree) Waited(l Level) time.Duration { return time.Duration(t.waited[l].
 func (t *Tree) Join(tenant, job string) *Chain {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return &Chain{
+	defer t.note()
+	c := &Chain{
 		tree: t, tenantID: tenant, jobID: job, tenant: join(t.tenants, tenant), job: join(t.jobs, job), turn: make(turn, 1),
 	}
+	c.job.of = tenant
+	if c.tenant.users == 1 {
+		c.tenant.part(t.begin)
+	}
+	return c
 }
 
 func join(all map[string]*shared, id string) *shared {
@@ -111,6 +163,7 @@ func (c *Chain) Leave() {
 	c.left.Do(func() {
 		c.tree.mu.Lock()
 		defer c.tree.mu.Unlock()
+		defer c.tree.note()
 		leave(c.tree.tenants, c.tenantID)
 		leave(c.tree.jobs, c.jobID)
 	})
@@ -124,6 +177,11 @@ func (c *Chain) SetJob(p Plan) { c.job.set(p) }
 
 // SetTenant changes the limit of the job's tenant, for all its jobs on this node.
 func (c *Chain) SetTenant(p Plan) { c.tenant.set(p) }
+
+// Share returns which part of a level's limit is this node's, and the whole limit.
+func (c *Chain) Share(l Level) (part float64, whole Rate) {
+	return [levels]*bucket{&c.step, &c.job.bucket, &c.tenant.bucket, &c.tree.global}[l].share()
+}
 
 // Wait returns when n bytes may pass, or with the cause of ctx's end. Readers of
 // one step wait one after the other, and so do the steps of one job and the jobs of

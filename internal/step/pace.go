@@ -2,6 +2,7 @@ package step
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,6 +51,9 @@ func (p *pace) limitedBy(now time.Time) string {
 	p.held = ""
 	if level, ok := p.chain.Holds(now.Sub(p.looked)); ok {
 		p.held = "bandwidth (" + level.String() + ")"
+		if part, whole := p.chain.Share(level); part < 1 {
+			p.held += fmt.Sprintf(", %.0f %% of %s/s on this node", 100*part, whole)
+		}
 	}
 	p.looked = now
 	return p.held

@@ -18,6 +18,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/audit"
 	"github.com/hypersdk/hypersdk/internal/dispatch"
 	"github.com/hypersdk/hypersdk/internal/event"
+	"github.com/hypersdk/hypersdk/internal/limit"
 	"github.com/hypersdk/hypersdk/internal/node"
 	"github.com/hypersdk/hypersdk/internal/secret"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -82,6 +83,7 @@ var (
 	_ dispatch.Backlog = (*Store)(nil)
 	_ node.Registry    = (*Store)(nil)
 	_ service.Nodes    = (*Store)(nil)
+	_ limit.Board      = (*Store)(nil)
 )
 
 // Open opens the store in a directory that no other process uses, makes it if

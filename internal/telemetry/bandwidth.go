@@ -10,7 +10,7 @@ import (
 func (m *Metrics) Bandwidth(t *limit.Tree) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "bandwidth_limit_bytes",
-		Help: "Bytes per second that all jobs of this node together may read from their sources, now; 0: no limit.",
+		Help: "Bytes per second that all jobs of this node together may read from their sources, now, with several nodes its share; 0: no limit.",
 	}, func() float64 { return float64(t.Rate()) }))
 	for _, l := range limit.Levels() {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{

@@ -29,12 +29,12 @@ import (
 type Store interface {
 	forService
 	forDispatch
+	forLimits
 	node.Registry
 	service.Nodes
 	auth.Keys
 	Sequence(ctx context.Context, limit int) (int64, error)
 	LimitHosts(ctx context.Context, provider string, slots int) error
-	Bandwidth(ctx context.Context, jobID string) (own, ofTenant limit.Plan, err error)
 	Holder(ctx context.Context, jobID, step string) (h dispatch.Holder, found bool, err error)
 	Pressure(ctx context.Context) (dispatch.Pressure, error)
 	Writable(ctx context.Context, fresh time.Duration) error
@@ -54,6 +54,11 @@ type forAudit interface {
 	SignLog(signer *audit.Signer)
 	CountLog(count func(result string, n int))
 	AuditState(ctx context.Context) (audit.State, error)
+}
+
+type forLimits interface {
+	limit.Board
+	Bandwidth(ctx context.Context, jobID string) (own, ofTenant limit.Plan, err error)
 }
 
 type forOutbox interface {
@@ -155,6 +160,7 @@ func Run(t *testing.T, open Open) {
 		{"whose a staging area is", testHolder},
 		{"a commit wakes who waits", testFeed},
 		{"the list of nodes", testNodes},
+		{"transfers of the nodes", testTransfers},
 		{"any history agrees with the model", testModel},
 		{"API keys", testAPIKeys},
 		{"tenants and their limits", testDirectory},
