@@ -49,7 +49,8 @@ type Daemon struct {
 	stopping context.CancelFunc // tells the doors first
 	streams  *stream.Hall
 	reload   reload
-	firstKey secret.Secret // that this start made
+	firstKey secret.Secret  // that this start made
+	sessions *auth.Sessions // nil: everybody is let in
 
 	certificate *certificate // nil: plain HTTP
 }
@@ -160,7 +161,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	}
 	var api *rest.API
 	api, err = rest.New(doors, rest.Deps{
-		Service: d.engine.Service, Retention: d.engine.retention, Audit: d.engine.audit, Inventory: d.engine, Gate: entry, Hall: d.streams, Health: d.health(),
+		Service: d.engine.Service, Retention: d.engine.retention, Audit: d.engine.audit, Inventory: d.engine, Gate: entry, Sessions: d.sessions, Hall: d.streams, Health: d.health(),
 		Metrics: metrics.Handler(), Observe: metrics.Request, Tracer: d.tracing.Tracer(), Log: d.log, Version: version.String(),
 		Doors: slices.Concat(d.grpc(doors, entry, func(ctx context.Context) bool { return api.Ready(ctx) }), []rest.Door{d.graph(entry)}, tryouts),
 	})
@@ -210,7 +211,7 @@ func (d *Daemon) authenticator() (gate.Authenticator, error) {
 		}
 		d.firstKey = secret.New(strings.TrimSpace(string(text)))
 	}
-	return auth.NewRing(auth.NewKey(digest, who("key:default")), d.engine.store, nil), nil
+	return d.withSessions(auth.NewRing(auth.NewKey(digest, who("key:default")), d.engine.store, nil)), nil
 }
 
 // FirstKey is the API key that this start made; empty if there was one.

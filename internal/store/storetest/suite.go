@@ -30,6 +30,7 @@ type Store interface {
 	node.Registry
 	service.Nodes
 	auth.Keys
+	auth.SessionStore
 	Sequence(ctx context.Context, limit int) (int64, error)
 	LimitHosts(ctx context.Context, provider string, slots int) error
 	Bandwidth(ctx context.Context, jobID string) (own, ofTenant limit.Plan, err error)
@@ -140,6 +141,7 @@ func Run(t *testing.T, open Open) {
 		{"the list of nodes", testNodes},
 		{"any history agrees with the model", testModel},
 		{"API keys", testAPIKeys},
+		{"sessions", testSessions},
 		{"tenants and their limits", testDirectory},
 		{"parallel submits keep to the quota", testQuotaRace},
 		{"the storage quota", testStorageQuota},
