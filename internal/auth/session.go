@@ -24,7 +24,7 @@ const (
 )
 
 // HeaderCSRF carries the token of a session with each change.
-const HeaderCSRF = "X-CSRF-Token"
+const HeaderCSRF = "X-Csrf-Token"
 
 // Session is a browser that the holder of an API key signed in. It can do what the
 // key can, and ends with it.
@@ -245,7 +245,7 @@ func (s *Sessions) End(r *http.Request, p tenant.Principal) (*http.Cookie, error
 }
 
 func (s *Sessions) bake(r *http.Request, id string, lives time.Duration) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // without TLS a secure cookie would not come back
 		Name: s.name(r), Value: id, Path: "/", MaxAge: int(lives / time.Second),
 		Secure: s.rules.Secure(r), HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	}
