@@ -99,8 +99,10 @@ func TestSessionEnds(t *testing.T) {
 
 	made := w.call("POST", "/keys", `{"name":"page","role":"viewer"}`, "X-Api-Key", o.secret, "Content-Type", "application/json")
 	var of struct {
-		Secret string
-		Key    struct{ ID string }
+		Secret string `json:"secret"`
+		Key    struct {
+			ID string `json:"id"`
+		} `json:"key"`
 	}
 	must(t, json.Unmarshal([]byte(made.body), &of))
 	b := w.signIn(of.Secret)
