@@ -2,10 +2,12 @@ package auth
 
 import (
 	"context"
+	"crypto/subtle"
 	"net/http"
 	"sync"
 	"time"
 
+	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/tenant"
 )
 
@@ -62,6 +64,22 @@ func (r *Ring) Authenticate(req *http.Request) (tenant.Principal, error) {
 	}
 	r.note(req.Context(), &k)
 	return p, nil
+}
+
+// Holder returns whose key has the digest, if it is good now. Kind Unauthenticated;
+// any other kind is the store's.
+func (r *Ring) Holder(ctx context.Context, d Digest) (tenant.Principal, error) {
+	if subtle.ConstantTimeCompare(d[:], r.first.digest[:]) == 1 {
+		return r.first.principal, nil
+	}
+	k, found, err := r.keys.KeyByDigest(ctx, d)
+	if err != nil {
+		return tenant.Principal{}, err
+	}
+	if !found {
+		return tenant.Principal{}, fault.New(fault.Unauthenticated, "HX-AUTH-036", "the API key is not there any more", "sign in again with another one")
+	}
+	return k.Principal(r.now())
 }
 
 // note writes at most once a minute. The request does not depend on it: what is

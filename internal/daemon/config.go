@@ -102,6 +102,10 @@ type AuthConfig struct {
 	// KeyFile holds the API key; made at the first start if it does not exist.
 	// Default: api.key in state_dir.
 	KeyFile string `yaml:"key_file"`
+	// SessionIdle ends a browser's session that is not used for so long. Default 30m.
+	SessionIdle time.Duration `yaml:"session_idle"`
+	// SessionLifetime ends it, used or not. Default 12h.
+	SessionLifetime time.Duration `yaml:"session_lifetime"`
 }
 
 // VSphereConfig is the connection to vCenter. GOVC_URL, GOVC_USERNAME,
@@ -142,6 +146,7 @@ func DefaultConfig() Config {
 		Webhooks:       defaultWebhooks(),
 		TLS:            TLSConfig{MinVersion: "1.3", ClientAuth: clientAuthOff},
 		Security:       defaultSecurity(),
+		Auth:           defaultAuth(),
 	}
 }
 
@@ -232,6 +237,7 @@ func (c *Config) check() error {
 	wrong := c.checkAddress()
 	wrong = append(wrong, c.checkWorkers()...)
 	wrong = append(wrong, c.checkPlaces()...)
+	wrong = append(wrong, c.Auth.check()...)
 	wrong = append(wrong, c.Webhooks.check()...)
 	wrong = append(wrong, c.Hyper2kvm.check()...)
 	wrong = append(wrong, c.Retention.check()...)

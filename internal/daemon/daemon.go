@@ -51,7 +51,8 @@ type Daemon struct {
 	stopping context.CancelFunc // tells the doors first
 	streams  *stream.Hall
 	reload   reload
-	firstKey secret.Secret // that this start made
+	firstKey secret.Secret  // that this start made
+	sessions *auth.Sessions // nil: everybody is let in
 
 	certificate *certificate       // nil: plain HTTP
 	clients     *auth.Certificates // nil: clients show none
@@ -182,7 +183,7 @@ func (d *Daemon) open(ctx context.Context, metrics *telemetry.Metrics) error {
 	}
 	var api *rest.API
 	api, err = rest.New(doors, rest.Deps{
-		Service: d.engine.Service, Retention: d.engine.retention, Audit: d.engine.audit, Inventory: d.engine, Gate: entry, Hall: d.streams, Health: d.health(), SignIn: d.cfg.signIn(),
+		Service: d.engine.Service, Retention: d.engine.retention, Audit: d.engine.audit, Inventory: d.engine, Gate: entry, Sessions: d.sessions, Hall: d.streams, Health: d.health(), SignIn: d.cfg.signIn(),
 		Metrics: metrics.Handler(), Observe: metrics.Request, Tracer: d.tracing.Tracer(), Log: d.log, Version: version.String(),
 		Doors: slices.Concat(d.grpc(doors, entry, func(ctx context.Context) bool { return api.Ready(ctx) }), []rest.Door{d.graph(entry)}, tryouts),
 	})
@@ -242,7 +243,8 @@ func (d *Daemon) authenticator(metrics *telemetry.Metrics) (gate.Authenticator, 
 	if d.clients, err = d.cfg.TLS.certificates(d.engine.store, d.log); err != nil {
 		return nil, err
 	}
-	return auth.NewCredentials(auth.NewRing(auth.NewKey(digest, who("key:default")), d.engine.store, nil), tokens, d.clients), nil
+	ring := auth.NewRing(auth.NewKey(digest, who("key:default")), d.engine.store, nil)
+	return d.withSessions(ring, auth.NewCredentials(ring, tokens, d.clients)), nil
 }
 
 // FirstKey is the API key that this start made; empty if there was one.

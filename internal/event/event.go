@@ -47,6 +47,8 @@ const (
 	KeyCreated     Kind = "key.created"
 	KeyRotated     Kind = "key.rotated"
 	KeyRevoked     Kind = "key.revoked"
+	SessionCreated Kind = "session.created"
+	SessionEnded   Kind = "session.ended"
 )
 
 // Event is one appended fact. Seq ascends over the events of each job. Pos is its

@@ -36,6 +36,16 @@ func (p Proxies) client(r *http.Request) netip.Addr {
 	return peer
 }
 
+// TLS tells whether the client speaks TLS: with this daemon, or with a trusted proxy
+// that says so.
+func (p Proxies) TLS(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	peer, ok := parseAddr(r.RemoteAddr)
+	return ok && p.trusts(peer) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+}
+
 func (p Proxies) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(p, func(n netip.Prefix) bool { return n.Contains(a) })
 }

@@ -98,6 +98,9 @@ func (t *tx) bury(id tenant.ID) error {
 	if err := t.dropWebhooks(`tenant = $1`, string(id)); err != nil {
 		return err
 	}
+	if _, err := t.exec(`DELETE FROM sessions WHERE tenant = $1`, string(id)); err != nil {
+		return err
+	}
 	if _, err := t.exec(`DELETE FROM answers WHERE tenant = $1`, string(id)); err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func (t *Transport) content(req *http.Request, res *http.Response, response []st
 // common are the headers that every answer may have, whatever it answers.
 var common = []string{
 	"Cache-Control", "Connection", "Content-Length", "Content-Type", "Date", "Ratelimit", "Ratelimit-Policy", "Vary", "X-Accel-Buffering",
-	"X-Content-Type-Options", "X-Request-Id", "Allow",
+	"X-Content-Type-Options", "X-Request-Id", "Allow", "Content-Security-Policy", "Referrer-Policy", "Strict-Transport-Security",
 }
 
 // headers judges by what the document says of them. An answer names its request,

@@ -49,7 +49,10 @@ type world struct {
 	log    *syncBuffer
 	inv    *inventory
 	stop   context.CancelFunc // what a shutdown does
+	later  time.Duration      // how far the clock of the sessions is ahead
 }
+
+func (w *world) now() time.Time { return time.Now().Add(w.later) }
 
 // setup changes what a world is made of.
 type setup func(d *rest.Deps, s *http.Server)
@@ -72,12 +75,15 @@ func newWorld(t *testing.T, change ...setup) *world {
 	sealer, err := seal.New(make([]byte, 32))
 	must(t, err)
 	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store, Seal: sealer})
+	ring := auth.NewRing(auth.NewKey(digest(key), root()), w.store, nil)
+	sessions := auth.NewSessions(ring, ring, w.store, auth.SessionRules{Idle: 30 * time.Minute, Lifetime: 12 * time.Hour, Secure: gate.Proxies{}.TLS}, w.now)
 	deps := rest.Deps{
 		Service:   w.svc,
 		Retention: service.NewRetention(w.store, outputs{}, service.RetentionPolicy{ArtifactCount: 1}, service.RetentionHooks{}, nil, log),
 		Audit:     service.NewAudit(w.store),
 		Inventory: w.inv,
-		Gate:      gate.New(auth.NewRing(auth.NewKey(digest(key), root()), w.store, nil), nil),
+		Gate:      gate.New(sessions, nil),
+		Sessions:  sessions,
 		Log:       log,
 		Version:   "v0.0.0-test",
 		Health: map[string]rest.HealthCheck{

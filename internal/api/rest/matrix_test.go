@@ -36,6 +36,9 @@ var matrix = map[string]string{
 	"retry_job":         "403 200 200 200 | 403 404 404 404 | 401",
 	"bulk_jobs":         "403 200 200 200 | 403 200 200 200 | 401",
 	"set_job_bandwidth": "403 409 409 409 | 403 404 404 404 | 401", // it has ended
+	"create_session":    "201 201 201 201 | 201 201 201 201 | 401",
+	"get_session":       "404 404 404 404 | 404 404 404 404 | 401", // with a key
+	"end_session":       "404 404 404 404 | 404 404 404 404 | 401",
 	"list_profiles":     "200 200 200 200 | 200 200 200 200 | 401",
 	"get_profile":       "200 200 200 200 | 404 404 404 404 | 401",
 	"put_profile":       "403 403 200 200 | 403 403 200 200 | 401", // a stranger's becomes its own

@@ -41,8 +41,7 @@ func (a *API) observe(next http.Handler) http.Handler {
 		}
 		h := w.Header()
 		h.Set("X-Request-ID", id)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-store")
+		secureHeaders(h, r)
 		rec := &recorder{ResponseWriter: w}
 		r = r.WithContext(gate.WithRequestID(a.trace(r), id))
 		defer func() { a.over(rec, r, id, time.Since(begin)) }()

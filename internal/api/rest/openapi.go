@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/receipt"
@@ -33,6 +34,8 @@ var (
 const (
 	schemeBearer = "bearer"
 	schemeAPIKey = "api_key"
+
+	schemeSession = "session"
 )
 
 // newHuma sets huma up: no pages loaded from elsewhere, no $schema in bodies,
@@ -50,6 +53,11 @@ func newHuma(a *API) huma.API {
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		schemeBearer: {Type: "http", Scheme: "bearer", Description: "The API key, or a token of the issuer that /auth/config names"},
 		schemeAPIKey: {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "The API key"},
+	}
+	if a.deps.Sessions != nil {
+		c.Components.SecuritySchemes[schemeSession] = &huma.SecurityScheme{
+			Type: "apiKey", In: "cookie", Name: "__Host-hypervisord", Description: "A session (POST /session); without TLS the cookie is hypervisord. Changes need the header " + auth.HeaderCSRF,
+		}
 	}
 	return humago.New(a.mux, c)
 }

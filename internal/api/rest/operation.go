@@ -21,6 +21,9 @@ import (
 // all: authenticate, then read the body, then judge it.
 func private[I, O any](a *API, op huma.Operation, h func(ctx context.Context, p tenant.Principal, in *I) (*O, error)) {
 	op.Security = []map[string][]string{{schemeBearer: {}}, {schemeAPIKey: {}}}
+	if a.deps.Sessions != nil {
+		op.Security = append(op.Security, map[string][]string{schemeSession: {}})
+	}
 	op.Middlewares = huma.Middlewares{a.authenticate}
 	op.Parameters = append(op.Parameters, keyParameters(op)...)
 	a.guarded[op.Method+" "+op.Path] = true
@@ -54,9 +57,10 @@ func register[I, O any](a *API, op huma.Operation, h func(ctx context.Context, i
 // handler, which gets it as an argument; nothing else looks into the context.
 type callerKey struct{}
 
-// caller is who calls, and the header of the answer.
+// caller is who calls, by which request, and the header of the answer.
 type caller struct {
 	principal tenant.Principal
+	request   *http.Request
 	header    http.Header
 }
 
@@ -80,7 +84,7 @@ func (a *API) authenticate(hc huma.Context, next func(huma.Context)) {
 	if takesKey(hc.Operation()) {
 		p = p.Keyed(r.Header.Get(headerKey))
 	}
-	next(huma.WithValue(hc, callerKey{}, caller{p, w.Header()}))
+	next(huma.WithValue(hc, callerKey{}, caller{p, r, w.Header()}))
 }
 
 // admit reads and checks the body before huma sees it.

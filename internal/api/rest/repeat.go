@@ -2,6 +2,7 @@ package rest
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -15,10 +16,14 @@ const (
 	headerReplayed = "Idempotent-Replayed"
 )
 
+// unkeyed are changes without a key: a repeat of them does no harm, and their answers
+// are headers.
+var unkeyed = []string{"create_session", "end_session"}
+
 // takesKey tells whether an operation changes anything, so that it may be made under
 // an idempotency key.
 func takesKey(op *huma.Operation) bool {
-	return op.Method != http.MethodGet && gate.Changes(op.OperationID)
+	return op.Method != http.MethodGet && gate.Changes(op.OperationID) && !slices.Contains(unkeyed, op.OperationID)
 }
 
 // keyParameters documents the header of an operation that takes a key.

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/hypersdk/hypersdk/internal/api/stream"
+	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/provider"
 	"github.com/hypersdk/hypersdk/internal/service"
@@ -27,6 +28,7 @@ type Deps struct {
 	Audit     *service.Audit     // nil: no such routes
 	Inventory Inventory
 	Gate      *gate.Gate
+	Sessions  *auth.Sessions         // nil: no such routes
 	Hall      *stream.Hall           // nil: one of the door's own
 	Health    map[string]HealthCheck // by name, as GET /health shows it
 	Metrics   http.Handler           // answers GET /metrics; nil: no such route
@@ -100,6 +102,7 @@ func New(ctx context.Context, d Deps) (*API, error) {
 	a.routeLog()
 	a.routeVMs()
 	a.routeKeys()
+	a.routeSession()
 	a.routeTenants()
 	a.routeUsage()
 	a.routeStatus()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
@@ -150,7 +151,7 @@ func CodeOf(cause error) (code int, reason string) {
 }
 
 // HasCredential tells whether the request says who calls. A page cannot set the
-// headers of a WebSocket: it says so by its first message.
+// headers of a WebSocket: without a session it says so by its first message.
 func HasCredential(r *http.Request) bool {
-	return r.Header.Get("Authorization") != "" || r.Header.Get("X-Api-Key") != "" || r.Header.Get("Cookie") != ""
+	return r.Header.Get("Authorization") != "" || r.Header.Get("X-Api-Key") != "" || auth.HasSession(r)
 }

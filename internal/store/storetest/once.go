@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -101,12 +102,12 @@ func testOnceRace(w *world) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			o := call(w.ours, "k", "put", fmt.Sprint(i))
+			o := call(w.ours, "k", "put", strconv.Itoa(i))
 			if err := w.put(w.ours, o, fmt.Sprint("p", i)); err != nil {
 				w.Error(fault.Detail(err))
 				return
 			}
-			if answers[i] = fmt.Sprint(i); o.Found != nil {
+			if answers[i] = strconv.Itoa(i); o.Found != nil {
 				answers[i] = string(o.Found.Answer)
 			}
 		})

@@ -33,6 +33,7 @@ type Store interface {
 	node.Registry
 	service.Nodes
 	auth.Keys
+	auth.SessionStore
 	Sequence(ctx context.Context, limit int) (int64, error)
 	LimitHosts(ctx context.Context, provider string, slots int) error
 	Holder(ctx context.Context, jobID, step string) (h dispatch.Holder, found bool, err error)
@@ -163,6 +164,7 @@ func Run(t *testing.T, open Open) {
 		{"transfers of the nodes", testTransfers},
 		{"any history agrees with the model", testModel},
 		{"API keys", testAPIKeys},
+		{"sessions", testSessions},
 		{"tenants and their limits", testDirectory},
 		{"parallel submits keep to the quota", testQuotaRace},
 		{"the storage quota", testStorageQuota},
