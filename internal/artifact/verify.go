@@ -94,10 +94,14 @@ func verify(ctx context.Context, folder *Folder, key ed25519.PublicKey, begin fu
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2)
 	for i := range r.Files {
-		g.Go(func() error { return checkFile(ctx, folder, r, &r.Files[i], &rep.Files[i]) })
+		g.Go(func() error {
+			return fault.Protect(func() error { return checkFile(ctx, folder, r, &r.Files[i], &rep.Files[i]) })
+		})
 	}
 	for i := range r.Disks {
-		g.Go(func() error { return checkDisk(ctx, folder, r, &r.Disks[i], &rep.Disks[i], counters[i]) })
+		g.Go(func() error {
+			return fault.Protect(func() error { return checkDisk(ctx, folder, r, &r.Disks[i], &rep.Disks[i], counters[i]) })
+		})
 	}
 	return rep, g.Wait()
 }

@@ -166,34 +166,40 @@ func assemble(ctx context.Context, st *store.Store, c EngineConfig) (*Engine, er
 func (e *Engine) Run(ctx context.Context) error {
 	defer e.node.Leave(ctx)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return e.node.Run(ctx) })
+	once := func(loop func(ctx context.Context) error) {
+		g.Go(func() error { return fault.Protect(func() error { return loop(ctx) }) })
+	}
+	over := func(name string, loop func(ctx context.Context) error) {
+		g.Go(func() error { return again(ctx, e.log, name, loop) })
+	}
+	once(e.node.Run)
 	if e.sharer != nil {
 		defer e.sharer.Leave(ctx)
-		g.Go(func() error { return e.sharer.Run(ctx) })
+		once(e.sharer.Run)
 	}
-	g.Go(func() error {
+	once(func(ctx context.Context) error {
 		if e.leftovers != nil {
 			e.leftovers.begin(ctx)
 		}
 		return e.dispatcher.Run(ctx)
 	})
 	if e.leftovers != nil {
-		g.Go(func() error { return e.leftovers.run(ctx) })
+		over("leftovers", e.leftovers.run)
 	}
-	g.Go(func() error { return e.janitor.Run(ctx) })
-	g.Go(func() error { return e.scheduler.Run(ctx) })
-	g.Go(func() error { return e.store.RunSequencer(ctx, e.log) })
-	g.Go(func() error { return e.witness.run(ctx, e.log) })
-	g.Go(func() error { return e.carrier.Run(ctx) })
-	g.Go(func() error { return e.refusals.Run(ctx) })
-	g.Go(func() error { return e.retention.Run(ctx) })
+	once(func(ctx context.Context) error { return e.store.RunSequencer(ctx, e.log) })
+	once(func(ctx context.Context) error { return e.witness.run(ctx, e.log) })
+	once(e.refusals.Run)
+	over("audit sinks", e.carrier.Run)
+	over("janitor", e.janitor.Run)
+	over("scheduler", e.scheduler.Run)
+	over("retention", e.retention.Run)
 	if e.autoscaler != nil {
-		g.Go(func() error { return e.autoscaler.Run(ctx) })
+		over("autoscaler", e.autoscaler.Run)
 	}
 	if e.outbox != nil {
-		g.Go(func() error { return e.outbox.Run(ctx) })
+		over("outbox", e.outbox.Run)
 	}
-	g.Go(func() error { return e.Service.Drain(ctx) })
+	over("drain", e.Service.Drain)
 	g.Go(func() error {
 		select {
 		case err := <-e.store.Fatal():

@@ -149,12 +149,12 @@ func (c *copier) run(ctx context.Context) error {
 	g.Go(func() error {
 		defer close(work)
 		defer close(ordered)
-		return c.read(ctx, free, work, ordered)
+		return fault.Protect(func() error { return c.read(ctx, free, work, ordered) })
 	})
 	for range runtime.GOMAXPROCS(0) {
 		g.Go(func() error { c.work(work); return nil })
 	}
-	g.Go(func() error { return c.write(ctx, free, ordered) })
+	g.Go(func() error { return fault.Protect(func() error { return c.write(ctx, free, ordered) }) })
 	return g.Wait()
 }
 
@@ -217,7 +217,7 @@ func (c *copier) work(work <-chan *batch) {
 	w := worker{c: c, leaf: NewLeafHasher()}
 	defer w.dec.close()
 	for b := range work {
-		b.done <- w.batch(b)
+		b.done <- fault.Protect(func() error { return w.batch(b) })
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"iter"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -211,6 +212,49 @@ func TestCopyReturnsTheSourceError(t *testing.T) {
 			t.Fatalf("cut at %d: %v", at, err)
 		}
 	}
+}
+
+// A panic of the source, of an encoder or of the target is an error of the copy: the
+// process goes on, and no goroutine is left.
+func TestCopyOutlivesPanics(t *testing.T) {
+	content := random(9, 200*GrainSize)
+	for name, c := range map[string]struct {
+		dst Target
+		src *memSource
+	}{
+		"source": {NewRawTarget(new(memObject), int64(len(content))), &memSource{content: content, encode: plain, fail: -1, mangle: func(b *Block) {
+			if b.Off >= 100*GrainSize {
+				panic("hunter2")
+			}
+		}}},
+		"encoder": {panicking{Target: NewRawTarget(new(memObject), int64(len(content))), encode: true}, &memSource{content: content, encode: plain, fail: -1}},
+		"target":  {panicking{Target: NewRawTarget(new(memObject), int64(len(content)))}, &memSource{content: content, encode: plain, fail: -1}},
+	} {
+		_, err := Copy(t.Context(), c.dst, c.src, CopyOptions{})
+		if err == nil || fault.As(err).Code != fault.CodePanic || strings.Contains(fault.Detail(err), "hunter2") {
+			t.Errorf("%s: %s", name, fault.Detail(err))
+		}
+	}
+}
+
+type panicking struct {
+	Target
+
+	encode bool
+}
+
+func (p panicking) Encode(b *Block) error {
+	if p.encode && b.Off >= 50*GrainSize {
+		panic("hunter2")
+	}
+	return p.Target.Encode(b)
+}
+
+func (p panicking) Put(ctx context.Context, b Block) error {
+	if !p.encode && b.Off >= 50*GrainSize {
+		panic("hunter2")
+	}
+	return p.Target.Put(ctx, b)
 }
 
 func TestCopyStopsWhenCancelled(t *testing.T) {

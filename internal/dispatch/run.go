@@ -3,9 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -112,14 +110,12 @@ func (r *run) work() (job.Outcome, error) {
 }
 
 // Protect turns a panic into an error: it fails one job, not the daemon.
-func Protect(fn func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fault.Wrap(fmt.Errorf("panic: %v\n%s", v, debug.Stack()), fault.Internal, "HX-RUN-010",
-				"the executor of the job went wrong", "see the daemon's log and report it")
-		}
-	}()
-	return fn()
+func Protect(fn func() error) error {
+	err := fault.Protect(fn)
+	if err != nil && fault.As(err).Code == fault.CodePanic { // also one of a goroutine that fn waited for
+		err = fault.Wrap(err, fault.Internal, "HX-RUN-010", "the executor of the job went wrong", "see the daemon's log and report it")
+	}
+	return err
 }
 
 func (r *run) task() Task {

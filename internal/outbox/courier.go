@@ -86,7 +86,7 @@ func (c *courier) begin(ctx context.Context, failing bool) error {
 	c.busy[failing] += len(turns)
 	for _, t := range turns {
 		c.wg.Go(func() {
-			c.turn(ctx, t)
+			c.report(ctx, "a turn", fault.Protect(func() error { c.turn(ctx, t); return nil }))
 			c.done <- failing
 		})
 	}
@@ -116,7 +116,11 @@ func (c *courier) turn(ctx context.Context, t Turn) {
 
 func (c *courier) deliver(ctx context.Context, t *Turn, p *webhook.Private, d *webhook.Delivery) Result {
 	begun := time.Now()
-	o := c.attempt(ctx, t, p, d)
+	o := webhook.Outcome{Class: webhook.Unreachable} // of an attempt that goes wrong
+	c.report(ctx, "the attempt of "+d.ID, fault.Protect(func() error {
+		o = c.attempt(ctx, t, p, d)
+		return nil
+	}))
 	r := Result{ID: d.ID, At: begun.UTC(), Took: time.Since(begun), Outcome: o}
 	r.Verdict = t.Webhook.Spec.Judge(d.Tries+1, d.Once, o, rand.Float64()) //nolint:gosec // jitter is no secret
 	return r

@@ -55,10 +55,10 @@ func New(q Queue, o Options) *Outbox {
 // returns nil.
 func (b *Outbox) Run(ctx context.Context) error {
 	b.report(ctx, "release", b.q.ReleaseTurns(ctx, b.o.Node))
-	var g errgroup.Group
-	g.Go(func() error { b.relay(ctx); return nil })
-	g.Go(func() error { newCourier(b).run(ctx); return nil })
-	g.Go(func() error { b.forget(ctx); return nil })
+	g, ctx := errgroup.WithContext(ctx)
+	for _, loop := range []func(ctx context.Context){b.relay, newCourier(b).run, b.forget} {
+		g.Go(func() error { return fault.Protect(func() error { loop(ctx); return nil }) }) // one that panics ends the others
+	}
 	return g.Wait()
 }
 

@@ -161,7 +161,7 @@ func (r *run) fill(ctx context.Context, snap provider.Snapshot, l layout, counte
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(l.parallel())
 	for _, c := range left {
-		g.Go(func() error { return c.do(gctx) })
+		g.Go(func() error { return fault.Protect(func() error { return c.do(gctx) }) })
 	}
 	if err := g.Wait(); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hypersdk/hypersdk/internal/artifact"
+	"github.com/hypersdk/hypersdk/internal/disk"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/job"
 	"github.com/hypersdk/hypersdk/internal/provider"
@@ -38,17 +39,12 @@ func (r *run) verify(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelDisks)
 	for i := range r.st.Files {
-		g.Go(func() error { return r.hash(gctx, &r.st.Files[i]) })
+		g.Go(func() error { return fault.Protect(func() error { return r.hash(gctx, &r.st.Files[i]) }) })
 	}
 	if r.t.Job.Spec.Verify != "none" {
 		for i := range r.st.Disks {
 			g.Go(func() error {
-				diff, err := artifact.CheckDisk(gctx, r.stage, r.t.Job.Spec.Format, &r.st.Disks[i], counters[i])
-				if err == nil && len(diff) > 0 {
-					err = fault.Newf(fault.Corrupt, "HX-VERIFY-003", "check the destination's storage and memory, then export again",
-						"what was stored of %s is not what was read: %d bytes at offset %d", r.st.Disks[i].Name, diff[0].Length, diff[0].Offset)
-				}
-				return err
+				return fault.Protect(func() error { return r.check(gctx, &r.st.Disks[i], counters[i]) })
 			})
 		}
 	}
@@ -59,6 +55,16 @@ func (r *run) verify(ctx context.Context) error {
 		return err
 	}
 	return r.sign(ctx)
+}
+
+// check compares a disk that was stored with what was read.
+func (r *run) check(ctx context.Context, d *receipt.Disk, n *disk.Counters) error {
+	diff, err := artifact.CheckDisk(ctx, r.stage, r.t.Job.Spec.Format, d, n)
+	if err == nil && len(diff) > 0 {
+		err = fault.Newf(fault.Corrupt, "HX-VERIFY-003", "check the destination's storage and memory, then export again",
+			"what was stored of %s is not what was read: %d bytes at offset %d", d.Name, diff[0].Length, diff[0].Offset)
+	}
+	return err
 }
 
 // sumsFile lists the SHA-256 of every file, in the form of sha256sum -c.

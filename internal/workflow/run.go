@@ -66,7 +66,7 @@ func (r *run) walk(ctx context.Context, from, to int) error { //nolint:gocognit,
 					continue
 				}
 				running[i] = true
-				go func() { done <- ended{i, r.step(ctx, i)} }()
+				go func() { done <- ended{i, dispatch.Protect(func() error { return r.step(ctx, i) })} }()
 			}
 		}
 		if len(running) == 0 {

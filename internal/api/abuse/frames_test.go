@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"runtime"
-	"strings"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -104,17 +103,6 @@ func frames() []abuse {
 				}
 			}()
 			return p.end()
-		}},
-		{name: "HTTP/2: headers of 36 KiB", want: "431", try: func(w *world, c caller) string {
-			transport := &http.Transport{Protocols: new(http.Protocols)}
-			transport.Protocols.SetUnencryptedHTTP2(true)
-			defer transport.CloseIdleConnections()
-			c.client = &http.Client{Transport: transport}
-			var many []string
-			for i := range 36 {
-				many = append(many, fmt.Sprintf("X-A%d", i), strings.Repeat("a", 1<<10))
-			}
-			return c.rest("GET", "/jobs", "", many...)
 		}},
 		{name: "HTTP/2: PING without reading the answers", want: "closed", try: func(w *world, c caller) string {
 			p := c.peer(w.addr)

@@ -26,6 +26,7 @@ import (
 	"github.com/hypersdk/hypersdk/internal/auth"
 	"github.com/hypersdk/hypersdk/internal/auth/issuertest"
 	"github.com/hypersdk/hypersdk/internal/egress"
+	"github.com/hypersdk/hypersdk/internal/event"
 	"github.com/hypersdk/hypersdk/internal/fault"
 	"github.com/hypersdk/hypersdk/internal/gate"
 	"github.com/hypersdk/hypersdk/internal/job"
@@ -54,6 +55,7 @@ type world struct {
 	svc      *service.Service
 	store    *store.Store
 	log      *lines
+	panics   atomic.Bool // what the doors call panics
 	api      *rest.API
 	logger   *slog.Logger
 	stop     context.CancelFunc // ends the streams
@@ -94,7 +96,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { must(t, w.store.Close()) })
 	key, err := seal.New(make([]byte, 32))
 	must(t, err)
-	w.svc = service.New(w.store, service.Deps{Validator: validator{}, Feed: w.store, Nodes: w.store, Seal: key})
+	w.svc = service.New(w.store, service.Deps{Validator: validator{w}, Feed: feed{w.store, w}, Nodes: w.store, Seal: key})
 	limits := gate.NewLimits(gate.Rates{PerMinute: 600_000, Burst: burst, Own: map[string]int{"/nodes": 1}}, nil)
 	ring := auth.NewRing(auth.NewKey(sha256.Sum256([]byte(rootKey)), tenant.NewPrincipal(tenant.Default, "root", tenant.All()...)), w.store, nil)
 	entrance := gate.New(auth.NewCredentials(ring, w.tokens(), nil), limits).
@@ -129,17 +131,17 @@ func (w *world) doors(ctx context.Context, log *slog.Logger, entrance *gate.Gate
 	hall := stream.NewHall(ctx, entrance)
 	var api *rest.API
 	door := grpc.New(ctx, grpc.Deps{
-		Service: w.svc, Audit: service.NewAudit(w.store), Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: "v0.0.0-test",
+		Service: w.svc, Audit: service.NewAudit(w.store), Inventory: inventory{w}, Gate: entrance, Hall: hall, Log: log, Version: "v0.0.0-test",
 		Ready: func(ctx context.Context) bool { return api.Ready(ctx) },
 	})
 	doors := []rest.Door{{Pattern: graph.Pattern, Handler: graph.New(graph.Deps{
-		Service: w.svc, Audit: service.NewAudit(w.store), Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: "v0.0.0-test",
+		Service: w.svc, Audit: service.NewAudit(w.store), Inventory: inventory{w}, Gate: entrance, Hall: hall, Log: log, Version: "v0.0.0-test",
 	})}}
 	for _, p := range door.Patterns() {
 		doors = append(doors, rest.Door{Pattern: p, Handler: door})
 	}
 	api, err := rest.New(ctx, rest.Deps{
-		Service: w.svc, Inventory: inventory{}, Gate: entrance, Hall: hall, Log: log, Version: "v0.0.0-test", Doors: doors,
+		Service: w.svc, Inventory: inventory{w}, Gate: entrance, Hall: hall, Log: log, Version: "v0.0.0-test", Doors: doors,
 		Metrics: metrics.Handler(), Observe: metrics.Request, Audit: service.NewAudit(w.store),
 	})
 	must(w.t, err)
@@ -213,18 +215,39 @@ func (w *world) member(id tenant.ID, ip string, role tenant.Role) caller {
 	return w.caller(ip, made.Secret.Reveal())
 }
 
-type validator struct{}
+// oops panics with a secret if it is to.
+func (w *world) oops() {
+	if w.panics.Load() {
+		panic(canary)
+	}
+}
 
-func (validator) Validate(_ context.Context, s job.Spec) error {
+// feed is that of the store.
+type feed struct {
+	service.Feed
+
+	w *world
+}
+
+func (f feed) Watch(topic event.Topic) (wake <-chan struct{}, stop func()) {
+	f.w.oops()
+	return f.Feed.Watch(topic)
+}
+
+type validator struct{ w *world }
+
+func (v validator) Validate(_ context.Context, s job.Spec) error {
+	v.w.oops()
 	if !s.IsWorkflow() && s.Provider != "vsphere" {
 		return fault.Newf(fault.Unprocessable, "HX-TEST-001", "use vsphere", "there is no provider %q", s.Provider)
 	}
 	return nil
 }
 
-type inventory struct{}
+type inventory struct{ w *world }
 
-func (inventory) VMs(context.Context, string, ...string) ([]provider.VM, error) {
+func (i inventory) VMs(context.Context, string, ...string) ([]provider.VM, error) {
+	i.w.oops()
 	return []provider.VM{{Provider: "vsphere", ID: "vm-1", Path: "/DC/vm/web-01", Name: "web-01"}}, nil
 }
 

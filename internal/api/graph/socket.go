@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/hypersdk/hypersdk/internal/api/stream"
 	"github.com/hypersdk/hypersdk/internal/fault"
@@ -67,6 +68,7 @@ func (g *Door) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // it is answered
 	}
+	defer socket.Close(stream.CodeInternal, "the daemon stumbled over this request") // after a panic; else it is closed
 	c.socket = socket
 	code, reason := stream.CodeSubprotocol, "the subprotocol is "+protocol
 	if socket.Subprotocol() == protocol {
@@ -237,7 +239,9 @@ func (c *connection) subscribe(ctx context.Context, m *message) error {
 	}
 	c.work.Go(func() {
 		defer c.end(m.ID, cancel)
-		c.operate(ctx, m.ID, params)
+		if err := fault.Protect(func() error { c.operate(ctx, m.ID, params); return nil }); err != nil {
+			c.send(ctx, answerMessage{ID: m.ID, Type: msgError, Payload: gqlerror.List{c.door.present(ctx, err)}})
+		}
 	})
 	return nil
 }

@@ -20,8 +20,12 @@ func (g *Door) run(ctx context.Context, op *graphql.OperationContext) <-chan *gr
 		defer close(out)
 		c := callOf(ctx)
 		defer c.sources.Wait()
-		responses, ctx := g.exec.DispatchOperation(ctx, op)
-		for {
+		var responses graphql.ResponseHandler
+		err := fault.Protect(func() error {
+			responses, ctx = g.exec.DispatchOperation(ctx, op)
+			return nil
+		})
+		for err == nil {
 			response := g.next(ctx, responses)
 			if response == nil {
 				break
@@ -34,6 +38,9 @@ func (g *Door) run(ctx context.Context, op *graphql.OperationContext) <-chan *gr
 			}
 		}
 		c.sources.Wait()
+		if err != nil {
+			c.failed = err
+		}
 		if c.failed == nil || ctx.Err() != nil {
 			return
 		}
@@ -64,25 +71,31 @@ func source[From, To any](ctx context.Context, all iter.Seq2[From, error], of fu
 	c := callOf(ctx)
 	c.sources.Go(func() {
 		defer close(out)
-		for v, err := range all {
-			if err != nil {
-				if ctx.Err() == nil {
-					c.failed = resolved{err}
-				}
-				return
-			}
-			to, wanted := of(v)
-			if !wanted {
-				continue
-			}
-			select {
-			case out <- to:
-			case <-ctx.Done():
-				return
-			}
+		err := fault.Protect(func() error { return pour(ctx, out, all, of) })
+		if err != nil && ctx.Err() == nil {
+			c.failed = resolved{err}
 		}
 	})
 	return out
+}
+
+// pour sends what is wanted of all, until ctx is done.
+func pour[From, To any](ctx context.Context, out chan<- To, all iter.Seq2[From, error], of func(From) (To, bool)) error {
+	for v, err := range all {
+		if err != nil {
+			return err
+		}
+		to, wanted := of(v)
+		if !wanted {
+			continue
+		}
+		select {
+		case out <- to:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
 }
 
 // ended tells the cause of a stream's end, if it is one for the client: the

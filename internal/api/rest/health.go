@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"reflect"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
 // HealthCheck looks at one part of the daemon. It should return when ctx is
@@ -214,12 +217,13 @@ type probe struct {
 	name  string
 	check HealthCheck
 	busy  chan struct{}
+	log   *slog.Logger
 }
 
-func newProbes(checks map[string]HealthCheck) []probe {
+func newProbes(checks map[string]HealthCheck, log *slog.Logger) []probe {
 	probes := make([]probe, 0, len(checks))
 	for name, check := range checks {
-		probes = append(probes, probe{name: name, check: check, busy: make(chan struct{}, 1)})
+		probes = append(probes, probe{name: name, check: check, busy: make(chan struct{}, 1), log: log})
 	}
 	return probes
 }
@@ -245,7 +249,11 @@ func (p probe) await(ctx context.Context) Check {
 		defer func() { <-p.busy }()
 		ctx, cancel := context.WithTimeout(ctx, checkTime)
 		defer cancel()
-		answer <- p.check(ctx)
+		c := Check{Status: Unhealthy, Message: "the check went wrong: see the daemon's log"}
+		if err := fault.Protect(func() error { c = p.check(ctx); return nil }); err != nil {
+			p.log.LogAttrs(ctx, slog.LevelError, "a health check went wrong", slog.String("check", p.name), slog.String("error", fault.Detail(err)))
+		}
+		answer <- c
 	}()
 	select {
 	case c := <-answer:

@@ -88,7 +88,7 @@ func New(ctx context.Context, d Deps) (*API, error) {
 		d.Hall = stream.NewHall(ctx, d.Gate)
 	}
 	a := &API{
-		deps: d, mux: http.NewServeMux(), started: time.Now(), body: bodyTime, write: writeTime, probes: newProbes(d.Health),
+		deps: d, mux: http.NewServeMux(), started: time.Now(), body: bodyTime, write: writeTime, probes: newProbes(d.Health, d.Log),
 		crew: newCrew(ctx.Done()), guarded: map[string]bool{}, closing: func() bool { return ctx.Err() != nil },
 	}
 	a.huma = newHuma(a)

@@ -84,6 +84,7 @@ func (a *API) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // it is answered
 	}
+	defer socket.Close(stream.CodeInternal, "the daemon stumbled over this request") // after a panic; else it is closed
 	if !known {
 		if err = awaitKey(r.Context(), socket, request); err == nil {
 			p, err = a.enterSocket(w, request)

@@ -88,7 +88,10 @@ func (h *Hall) Guard(ctx context.Context, r *http.Request, door string) (guarded
 				return
 			case <-tick.C:
 			}
-			_, err := h.gate.Again(r.WithContext(guarded), door)
+			err := fault.Protect(func() error {
+				_, err := h.gate.Again(r.WithContext(guarded), door)
+				return err
+			})
 			if fault.Is(err, fault.Unauthenticated) || fault.Is(err, fault.Denied) {
 				cancel(err)
 				return

@@ -25,7 +25,7 @@ func (p *Package) Verify(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, m := range covered {
-		g.Go(func() error { return verifyMember(ctx, m, p.sums[m.Name]) })
+		g.Go(func() error { return fault.Protect(func() error { return verifyMember(ctx, m, p.sums[m.Name]) }) })
 	}
 	return g.Wait()
 }

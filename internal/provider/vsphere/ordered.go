@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 	"sync"
+
+	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
 // slot carries one job through ordered; done is closed when the rest is set.
@@ -36,7 +38,10 @@ func ordered[J, R any](
 		for range workers {
 			running.Go(func() {
 				for s := range work {
-					s.result, s.err = do(inner, s.job)
+					s.err = fault.Protect(func() (err error) {
+						s.result, err = do(inner, s.job)
+						return err
+					})
 					close(s.done)
 				}
 			})

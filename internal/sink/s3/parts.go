@@ -171,8 +171,11 @@ func (s *Store) sendParts(ctx context.Context, o *Object, upload string, have ma
 		g.Go(func() error {
 			off := int64(i) * size
 			n := min(size, o.Size-off)
-			var err error
-			if parts[i], err = s.part(gctx, o, upload, i+1, off, n, have[i+1]); err == nil {
+			err := fault.Protect(func() (err error) {
+				parts[i], err = s.part(gctx, o, upload, i+1, off, n, have[i+1])
+				return err
+			})
+			if err == nil {
 				mu.Lock()
 				o.Count(n)
 				mu.Unlock()
