@@ -150,8 +150,6 @@ func TestLint(t *testing.T) {
 		"provider": "configured ones", "format": "a list in step, and workflow", "type": "types of steps", "quota": "tenant.Quotas",
 		"direction": "in code", "phase": "in code", "outcome": "in code", "result": "in code", "purpose": "in code", "what": "in code",
 		"level": "limit.Levels", "limit": "three", "priority": "four", "state": "in code", "reason": "package admission; in gate", "operation": "in code",
-		"version": "one", "go_version": "one",
-		"level": "limit.Levels", "priority": "four", "state": "in code", "reason": "package admission", "operation": "in code",
 		"sink": "package daemon", "version": "one", "go_version": "one",
 	}
 	for _, m := range registered(t, m) {
