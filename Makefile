@@ -35,7 +35,7 @@ help: ## List the targets
 
 .PHONY: build
 build: ## Build hypervisord, hyperexport and hyperctl into bin/
-	CGO_ENABLED=0 $(GO) build -ldflags='-s -w' -o $(BIN)/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $(BIN)/ ./cmd/...
 
 .PHONY: demo
 demo: ## Export a running VM from a simulated vCenter, compare it with the source, boot it
