@@ -57,5 +57,5 @@ func openFiles() int {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil || l.Cur == unix.RLIM_INFINITY {
 		return 0
 	}
-	return int(min(l.Cur, 1<<30)) //nolint:gosec // it is bounded
+	return int(min(l.Cur, 1<<30))
 }

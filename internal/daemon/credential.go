@@ -16,7 +16,7 @@ import (
 // credentialPrefix stands before the name of a credential of systemd
 // (LoadCredential=, LoadCredentialEncrypted=, SetCredentialEncrypted=) in place of a
 // path: in every key that ends in _file, and in store.
-const credentialPrefix = "credential:"
+const credentialPrefix = "credential:" //nolint:gosec // G101: a prefix
 
 // credentialName is a name that stays in the directory.
 var credentialName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$`)

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -46,11 +47,7 @@ func NewConnections(l ConnectionLimits) *Connections {
 func (c *Connections) Open() (open int, refused map[string]int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	refused = make(map[string]int64, len(c.refused))
-	for reason, n := range c.refused {
-		refused[reason] = n
-	}
-	return c.total, refused
+	return c.total, maps.Clone(c.refused)
 }
 
 // Limit returns the listener, which hands on only the connections that may be

@@ -53,19 +53,19 @@ func (s Spec) AsStep() Step {
 // Over returns the step with what it leaves open taken from the defaults of a job,
 // as Spec.Over does. max_attempts are those of retry; priority and labels are of
 // the whole workflow, and left out.
-func (s Step) Over(base Spec) Step {
-	merged := s.spec().Over(base)
-	s.take(&merged)
+func (s *Step) Over(base Spec) Step {
+	over, merged := *s, s.spec().Over(base)
+	over.take(&merged)
 	if base.MaxAttempts == 0 || s.Retry != nil && s.Retry.MaxAttempts != 0 {
-		return s
+		return over
 	}
 	retry := RetryPolicy{}
 	if s.Retry != nil {
 		retry = *s.Retry
 	}
 	retry.MaxAttempts = base.MaxAttempts
-	s.Retry = &retry
-	return s
+	over.Retry = &retry
+	return over
 }
 
 // MapExports returns the workflow with fn, which merges profiles in, applied to its

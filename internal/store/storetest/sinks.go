@@ -87,6 +87,7 @@ func testSinks(w *world) {
 	w.logged(1)
 	w.begin("good", "a", 0, 0, time.Minute) // the pause holds, whatever is logged
 	w.sinkFails(begin)
+	w.sinkRecovers()
 	if all, err := w.AuditSinks(w.ctx, tenant.PlatformScope{}); err != nil || len(all) != 0 {
 		w.Errorf("who has no platform scope sees %+v, %v", all, err)
 	}
@@ -110,6 +111,11 @@ func (w *world) sinkFails(begin time.Time) {
 	if s := w.sink("good"); s.Pos != 7 || s.Behind != 1 || s.Failures != 0 || s.Took.IsZero() || s.Node != "a" || s.State() != "behind" || s.Lag(w.now()) != 3*time.Second {
 		w.Errorf("%+v", s)
 	}
+}
+
+// sinkRecovers has the sink bad take what it refused.
+func (w *world) sinkRecovers() {
+	w.Helper()
 	w.settleSink(w.begin("bad", "a", 1, 3, 0), auditsink.Result{Done: true})
 	if s := w.sink("bad"); s.Pos != 3 || s.Failures != 0 || s.Error != "" {
 		w.Errorf("%+v", s)

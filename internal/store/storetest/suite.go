@@ -30,15 +30,23 @@ type Store interface {
 	forService
 	forDispatch
 	forLimits
-	node.Registry
-	service.Nodes
-	auth.Keys
-	auth.SessionStore
+	forNodes
+	forAuth
 	Sequence(ctx context.Context, limit int) (int64, error)
 	LimitHosts(ctx context.Context, provider string, slots int) error
 	Holder(ctx context.Context, jobID, step string) (h dispatch.Holder, found bool, err error)
 	Pressure(ctx context.Context) (dispatch.Pressure, error)
 	Writable(ctx context.Context, fresh time.Duration) error
+}
+
+type forNodes interface {
+	node.Registry
+	service.Nodes
+}
+
+type forAuth interface {
+	auth.Keys
+	auth.SessionStore
 }
 
 type forService interface {
