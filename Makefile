@@ -103,10 +103,10 @@ crash: build ## Long: the engine is killed 200 times while 16 clients submit 10,
 	CHAOS=long $(GO) test -count=1 -timeout 60m -v -tags e2e -run TestCrashEngine ./e2e/...
 
 .PHONY: test-v2v
-test-v2v: $(VERSITYGW) ## Minutes: the real virt-v2v on a guest that debootstrap makes (as root)
+test-v2v: $(VERSITYGW) ## Long: the real virt-v2v on a guest that debootstrap makes (as root)
 	@scripts/deps.sh $(TEST_TOOLS) nbdkit debootstrap sfdisk
 	env="$$(scripts/v2v-guest.sh .cache/v2v)" && eval "$$env" && PATH="$(TOOLS):$$PATH" \
-		$(GO) test -count=1 -timeout 30m -v -tags v2v -run TestVirtV2V ./internal/daemon
+		$(GO) test -count=1 -timeout 45m -v -tags v2v -run TestVirtV2V ./internal/daemon
 
 .PHONY: graphql
 graphql: ## Generate the GraphQL door's execution from its schema

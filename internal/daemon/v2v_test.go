@@ -58,7 +58,7 @@ jobs:
 `, "VM", vm, 1))
 	}
 	begin := time.Now()
-	j := p.endWithin(work("debian"), 14*time.Minute)
+	j := p.endWithin(work("debian"), 25*time.Minute)
 	t.Logf("virt-v2v took %s", time.Since(begin).Round(time.Second))
 	if j.Status != client.Completed {
 		t.Fatalf("%+v", j.Error)
