@@ -29,6 +29,7 @@ type daemon struct {
 	log  bytes.Buffer
 
 	channel *grpc.ClientConn // of all gRPC clients that share one
+	web     *http.Client     // of all REST clients that do
 }
 
 // guard is what stands around a call.
@@ -68,7 +69,7 @@ func (b *bench) start(ctx context.Context, dir string, g guard) (*daemon, error)
 	d.cmd = exec.CommandContext(ctx, b.bin, "serve", "--config", path)
 	d.cmd.Env = append(os.Environ(), "GOVC_PASSWORD=p")
 	if g.trace && g.collector != "" {
-		d.cmd.Env = append(d.cmd.Env, "OTEL_EXPORTER_OTLP_ENDPOINT="+g.collector)
+		d.cmd.Env = append(d.cmd.Env, "OTEL_EXPORTER_OTLP_ENDPOINT="+g.collector, "OTEL_LOGS_EXPORTER=none")
 	}
 	d.cmd.Stderr = io.Discard // a line for each request
 	d.cmd.Stdout = &d.log

@@ -23,7 +23,7 @@ func main() {
 	flag.StringVar(&b.bin, "bin", "bin/hypervisord", "the daemon")
 	flag.StringVar(&b.out, "out", "docs/bench/apis.md", "where the tables go; - for standard output only")
 	ops := flag.String("operations", "submit,get,list,overhead", "what is measured")
-	doors := flag.String("doors", "REST,gRPC,gRPC each,GraphQL", "what is compared with the first")
+	doors := flag.String("doors", "REST,REST by HTTP/2,gRPC,gRPC each,GraphQL", "what is compared with the first")
 	flag.Parse()
 	b.doors, b.ops = strings.Split(*doors, ","), strings.Split(*ops, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -33,7 +33,7 @@ func (r row) verdict() string {
 func (b *bench) report() error {
 	var t strings.Builder
 	fmt.Fprintf(&t, "# The doors compared\n\nMade by `make bench-apis` on %s: %d cores, %d clients beside a daemon of its own process on SQLite with every commit synced, "+
-		"median of %d turns of %s, in turns. Every client has a connection of its own, but those of gRPC share one, as the callers of a program do, in the rows named gRPC. Clients decode their answers, on the same cores. The daemon keeps the jobs (they wait for tomorrow) and logs each request. "+
+		"median of %d turns of %s, in turns. Every client has a connection of its own, but those of the rows named gRPC, and REST by HTTP/2, share one, as the callers of a program do. Clients decode their answers, on the same cores. The daemon keeps the jobs (they wait for tomorrow) and logs each request. "+
 		"Allocations and CPU are the daemon's alone.\n\n", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), b.clients, b.rounds, b.turn)
 	t.WriteString("The columns with × are ratios to the first row: the median of the rounds, each against the first row's turn of the same round. " +
 		"The mean is what a call costs all clients together (clients / calls per second); the median of a machine that is busy tells besides whose turn comes first: " +
