@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"time"
 
 	"github.com/hypersdk/hypersdk/internal/dispatch"
@@ -88,26 +87,6 @@ func (t *tx) lend(rows []row, node string, lease time.Duration) ([]dispatch.Leas
 		leases[i] = dispatch.Lease{Job: m.Job, Token: m.token, Crashes: m.crashes}
 	}
 	return leases, nil
-}
-
-// question is a query that finds nothing when there is nothing to do, or a number.
-// It is asked of a reader first: looking for work does not wait for the writer.
-type question struct {
-	sql  string
-	args []any
-}
-
-func (s *Store) nothing(ctx context.Context, q question) (bool, error) {
-	var found any
-	return s.ask(ctx, q, &found)
-}
-
-func (s *Store) ask(ctx context.Context, q question, found any) (none bool, err error) {
-	err = s.read.QueryRowContext(ctx, q.sql, q.args...).Scan(found)
-	if errors.Is(err, sql.ErrNoRows) {
-		return true, nil
-	}
-	return false, classify(err)
 }
 
 func (s *Store) claim(ctx context.Context, q question, take func(t *tx, found int64) ([]dispatch.Lease, error)) (leases []dispatch.Lease, err error) {

@@ -64,6 +64,7 @@ type Store struct {
 	w     *writer
 	clock clock
 	hub   *event.Hub
+	asked prepared
 	ears  *listener // nil: SQLite, which has no other nodes
 
 	policy admission.Policy
@@ -135,6 +136,7 @@ func (s *Store) openSQLite(ctx context.Context, file string, o Options) error {
 	if s.read, err = openSQLite(file, o.Synchronous, readers); err != nil {
 		return err
 	}
+	s.asked.local = true // the driver of PostgreSQL prepares by itself
 	s.w, err = newWriter(ctx, sqliteDialect, s.write, s.clock, s.hub, nil, o.Committed)
 	return err
 }
@@ -189,7 +191,7 @@ func (s *Store) closeAll() error {
 		errs = append(errs, s.w.close())
 	}
 	if s.read != nil {
-		errs = append(errs, s.read.Close())
+		errs = append(errs, s.asked.close(), s.read.Close())
 	}
 	if s.write != nil {
 		errs = append(errs, s.write.Close())

@@ -105,7 +105,8 @@ func frames() []abuse {
 			return p.end()
 		}},
 		{name: "HTTP/2: PING without reading the answers", want: "closed", try: func(w *world, c caller) string {
-			p := c.peer(w.addr)
+			addr, _ := w.few(nil)
+			p := c.peer(addr)
 			defer func() { _ = p.conn.Close() }()
 			return p.flood(func() error { return p.out.WritePing(false, [8]byte{}) })
 		}},
