@@ -56,7 +56,7 @@ func (k *prepared) stmt(ctx context.Context, db *sql.DB, text string) (*sql.Stmt
 	if s := k.stmts[text]; s != nil {
 		return s, nil
 	}
-	s, err := db.PrepareContext(ctx, text)
+	s, err := db.PrepareContext(ctx, text) //nolint:sqlclosecheck // it is kept until close
 	if err != nil {
 		return nil, err
 	}
