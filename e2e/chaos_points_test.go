@@ -27,7 +27,7 @@ var points = []struct {
 	{"pwrite64", []int{4, 15, 30}, 3},
 	{"renameat2", []int{1}, 1},
 	{"unlinkat", []int{1, 2}, 1},
-	{"mkdirat", []int{2}, 1},
+	{"mkdirat", []int{1, 2}, 1},
 	{"ftruncate", []int{1}, 1},
 }
 

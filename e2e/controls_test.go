@@ -219,31 +219,32 @@ func openStore(t *testing.T, now func() time.Time) *store.Store {
 // unfenced is a store that takes every lease for the newest one.
 type unfenced struct {
 	*store.Store
-	epochs sync.Map // of the newest lease, by job
+	newest sync.Map // of the leases, by job
 }
 
 // Claim implements dispatch.Queue.
 func (u *unfenced) Claim(ctx context.Context, node string, lease time.Duration, n int) ([]dispatch.Lease, error) {
 	leases, err := u.Store.Claim(ctx, node, lease, n)
 	for _, l := range leases {
-		u.epochs.Store(l.Job.ID, l.Job.Epoch)
+		u.newest.Store(l.Job.ID, l)
 	}
 	return leases, err
 }
 
-func (u *unfenced) newest(l dispatch.Lease) dispatch.Lease {
-	if epoch, ok := u.epochs.Load(l.Job.ID); ok {
-		l.Job.Epoch, _ = epoch.(int64)
+// freshened gives the epoch and the node that the fence asks for.
+func (u *unfenced) freshened(l dispatch.Lease) dispatch.Lease {
+	if newest, ok := u.newest.Load(l.Job.ID); ok {
+		l, _ = newest.(dispatch.Lease)
 	}
 	return l
 }
 
 // Renew implements dispatch.Queue.
 func (u *unfenced) Renew(ctx context.Context, l dispatch.Lease, lease time.Duration, p *job.Progress) (bool, error) {
-	return u.Store.Renew(ctx, u.newest(l), lease, p)
+	return u.Store.Renew(ctx, u.freshened(l), lease, p)
 }
 
 // Apply implements dispatch.Queue.
 func (u *unfenced) Apply(ctx context.Context, l dispatch.Lease, c job.Change) (job.Job, error) {
-	return u.Store.Apply(ctx, u.newest(l), c)
+	return u.Store.Apply(ctx, u.freshened(l), c)
 }
