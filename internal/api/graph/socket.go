@@ -56,7 +56,7 @@ func (g *Door) serveSocket(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, err)
 		return
 	}
-	c := &connection{door: g, request: r.Clone(r.Context()), active: make(map[string]context.CancelFunc)}
+	c := &connection{door: g, request: r.Clone(r.Context()), active: make(map[string]*operation)}
 	if stream.HasCredential(r) {
 		if err := c.enter(); err != nil {
 			g.refuse(w, r, err)
@@ -86,7 +86,8 @@ type connection struct {
 	leave     func()
 
 	mu     sync.Mutex
-	active map[string]context.CancelFunc // by the operation's id
+	active map[string]*operation // by id, until the client knows or wants its end
+	count  int                   // of those that run
 	idle   *time.Timer
 	work   sync.WaitGroup
 }
@@ -233,76 +234,99 @@ func (c *connection) subscribe(ctx context.Context, m *message) error {
 		return fault.New(fault.Invalid, "HX-GQL-012", "subscribe needs an id and a payload with a query", "correct it")
 	}
 	ctx, cancel := context.WithCancel(withCall(ctx, &call{principal: c.principal}))
-	if err := c.begin(m.ID, cancel); err != nil {
+	o := &operation{id: m.ID, cancel: cancel}
+	if err := c.begin(o); err != nil {
 		cancel()
 		return err
 	}
 	c.work.Go(func() {
-		defer c.end(m.ID, cancel)
-		if err := fault.Protect(func() error { c.operate(ctx, m.ID, params); return nil }); err != nil {
-			c.send(ctx, answerMessage{ID: m.ID, Type: msgError, Payload: gqlerror.List{c.door.present(ctx, err)}})
+		defer c.end(o)
+		if err := fault.Protect(func() error { c.operate(ctx, o, params); return nil }); err != nil {
+			c.last(ctx, o, answerMessage{ID: o.id, Type: msgError, Payload: gqlerror.List{c.door.present(ctx, err)}})
 		}
 	})
 	return nil
 }
 
+// operation is one that runs.
+type operation struct {
+	id     string
+	cancel context.CancelFunc
+}
+
 // begin notes the operation.
-func (c *connection) begin(id string, cancel context.CancelFunc) error {
+func (c *connection) begin(o *operation) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.active[id] != nil:
-		return &closure{stream.CodeConflict, "Subscriber for " + id + " already exists"}
-	case len(c.active) >= maxOperations:
+	case c.active[o.id] != nil:
+		return &closure{stream.CodeConflict, "Subscriber for " + o.id + " already exists"}
+	case c.count >= maxOperations:
 		return fault.New(fault.Exhausted, "HX-GQL-013", "too many operations at once", "complete some")
 	}
-	c.active[id] = cancel
+	c.active[o.id] = o
+	c.count++
 	c.idle.Stop()
 	return nil
 }
 
-func (c *connection) end(id string, cancel context.CancelFunc) {
-	cancel()
+func (c *connection) end(o *operation) {
+	o.cancel()
+	c.release(o)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.active, id)
-	if len(c.active) == 0 {
+	if c.count--; c.count == 0 {
 		c.idle.Reset(idleTime)
 	}
 }
 
+// release makes the id free: the client may use it for another operation.
+func (c *connection) release(o *operation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.active[o.id] == o {
+		delete(c.active, o.id)
+	}
+}
+
 // operate sends what an operation answers. A client that does not read is closed.
-func (c *connection) operate(ctx context.Context, id string, params *graphql.RawParams) {
+func (c *connection) operate(ctx context.Context, o *operation, params *graphql.RawParams) {
 	g := c.door
 	op, failed := g.exec.CreateOperationContext(ctx, params)
 	if failed != nil {
 		response := g.exec.DispatchError(graphql.WithOperationContext(ctx, op), failed)
-		c.send(ctx, answerMessage{ID: id, Type: msgError, Payload: response.Errors})
+		c.last(ctx, o, answerMessage{ID: o.id, Type: msgError, Payload: response.Errors})
 		return
 	}
 	answers := g.run(ctx, op)
 	for response := range answers {
 		if response.Data == nil && len(response.Errors) > 0 { // nothing was executed, or the stream failed
-			c.send(ctx, answerMessage{ID: id, Type: msgError, Payload: response.Errors})
-			c.stop(id)
+			c.last(ctx, o, answerMessage{ID: o.id, Type: msgError, Payload: response.Errors})
+			o.cancel()
 			for range answers { // until it is closed
 			}
 			return
 		}
-		c.send(ctx, answerMessage{ID: id, Type: msgNext, Payload: response})
+		c.send(ctx, answerMessage{ID: o.id, Type: msgNext, Payload: response})
 	}
-	if ctx.Err() == nil {
-		c.send(ctx, answerMessage{ID: id, Type: msgComplete})
+	c.last(ctx, o, answerMessage{ID: o.id, Type: msgComplete})
+}
+
+// stop ends an operation that the client wants no more of.
+func (c *connection) stop(id string) {
+	c.mu.Lock()
+	o := c.active[id]
+	c.mu.Unlock()
+	if o != nil {
+		c.release(o)
+		o.cancel()
 	}
 }
 
-// stop ends an operation.
-func (c *connection) stop(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if cancel := c.active[id]; cancel != nil {
-		cancel()
-	}
+// last sends the message that makes an id free: when the client has it, it is.
+func (c *connection) last(ctx context.Context, o *operation, m answerMessage) {
+	c.release(o)
+	c.send(ctx, m)
 }
 
 func (c *connection) send(ctx context.Context, m answerMessage) {

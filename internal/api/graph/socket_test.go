@@ -143,14 +143,21 @@ func TestSubscription(t *testing.T) {
 	}
 }
 
-// complete ends an operation, and its end is not told.
+// complete ends an operation, and its end is not told. The id is free at once, also
+// when it was the server that ended the operation.
 func TestUnsubscribe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.submit()
 	p := w.connect()
-	for i := range 30 {
-		op := fmt.Sprint(i)
+	for i := range 300 {
+		op := fmt.Sprint(i / 10)
+		if i%2 == 1 {
+			p.subscribe(op, `{status{version}}`)
+			p.want("next", op)
+			p.want("complete", op)
+			continue
+		}
 		p.subscribe(op, `subscription{jobUpdates(id:"`+id+`"){status}}`)
 		p.want("next", op)
 		p.send(`{"id":"` + op + `","type":"complete"}`)
