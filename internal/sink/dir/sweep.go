@@ -43,8 +43,9 @@ func parseStaged(name string) (s Staged, ok bool) {
 const sweepDepth = 32
 
 // Sweep looks for staging areas below a root and removes those of which useless says
-// so. It is asked while the area is locked: one that a process of this machine
-// holds on to is passed by, and whoever opens it later makes a new one. Published
+// so, twice: once to leave what is needed alone, so that whoever wants to go on in it
+// finds it free, and again while the area is locked. One that a process of this
+// machine holds on to is passed by, and whoever opens it later makes a new one. Published
 // outputs, hidden directories and links are not entered. An error of useless ends
 // the walk; what cannot be read or removed is told at the end.
 func Sweep(ctx context.Context, root string, useless func(Staged) (bool, error)) (removed []Staged, err error) {
@@ -109,6 +110,10 @@ func (w *sweep) judge(d *os.Root, name, path string) {
 		return
 	}
 	s.Path = path
+	if useless, err := w.useless(s); err != nil || !useless {
+		w.stop = err
+		return
+	}
 	held, err := lock(d, name, os.O_RDONLY, path)
 	switch {
 	case fault.Is(err, fault.Conflict), errors.Is(err, fs.ErrNotExist):

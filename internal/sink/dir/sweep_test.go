@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/hypersdk/hypersdk/internal/receipt"
+	"github.com/hypersdk/hypersdk/internal/sink"
 )
 
 const (
@@ -57,7 +58,7 @@ func TestSweepTakesWhatItMay(t *testing.T) {
 		asked = append(asked, s.Job+" "+s.Step+" "+s.Mark)
 		return s.Job == jobA, nil
 	})
-	if err != nil || len(removed) != len(useless) || len(asked) != len(useless)+1 || !slices.Contains(asked, jobA+" step-1 "+mark) {
+	if err != nil || len(removed) != len(useless) || len(asked) != 2*len(useless)+2 || !slices.Contains(asked, jobA+" step-1 "+mark) {
 		t.Errorf("%v %v, asked about %q", removed, err, asked)
 	}
 	for _, path := range useless {
@@ -75,6 +76,27 @@ func TestSweepTakesWhatItMay(t *testing.T) {
 	}
 	if !slices.ContainsFunc(list(t, root), func(n string) bool { return strings.HasPrefix(n, ".held.") }) {
 		t.Error("a stage that is being written to is gone")
+	}
+}
+
+// TestSweepInNobodysWay: while a sweep asks about an area that is needed, a job can go
+// on in it.
+func TestSweepInNobodysWay(t *testing.T) {
+	root := t.TempDir()
+	name := ".vm." + jobA + "." + mark + ".partial"
+	if err := os.Mkdir(filepath.Join(root, name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	removed, err := Sweep(t.Context(), root, func(Staged) (bool, error) {
+		s := stageIn(t, root, "vm", jobA)
+		defer s.Close() //nolint:errcheck // nothing was written
+		if marked, ok := s.(sink.Marked); !ok || marked.Mark() != mark {
+			t.Error("the job had to begin anew")
+		}
+		return false, nil
+	})
+	if err != nil || len(removed) != 0 {
+		t.Errorf("%v, %v", removed, err)
 	}
 }
 
