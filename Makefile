@@ -68,10 +68,10 @@ lint: $(GOLANGCI) $(DEADCODE) ## Format, vet, linters, dead code, tidy modules
 	@out="$$($(DEADCODE) ./... | grep -vE '^internal/(store/(storetest|pgtest)/|auth/issuertest/|api/conform/|api/graph/scalars.go)' || true)"; test -z "$$out" || { echo "$$out"; exit 1; }
 
 .PHONY: race
-race: $(GOVC) $(VERSITYGW) $(OTLP) $(ISSUER) ## All package tests under the race detector, with the real parts; every format without it
+race: $(GOVC) $(VERSITYGW) $(OTLP) $(ISSUER) ## All package tests under the race detector, with the real parts; the long ones without it
 	@scripts/deps.sh $(TEST_TOOLS)
 	$(GO) test -race -short -timeout 20m ./...
-	$(GO) test -timeout 20m ./internal/daemon ./internal/gate
+	$(GO) test -timeout 20m -run "$$(scripts/long-tests.sh)" $$(scripts/long-tests.sh --packages)
 
 .PHONY: e2e
 e2e: build $(VERSITYGW) $(ISSUER) ## The three programs end to end, and the short chaos run (as root: it mounts file systems)
