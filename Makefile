@@ -31,7 +31,7 @@ BENCH_TOOLS := qemu-img openssl
 
 .PHONY: help
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build hypervisord, hyperexport and hyperctl into bin/
@@ -103,6 +103,8 @@ crash: build ## Long: the engine is killed 200 times while 16 clients submit 10,
 	CHAOS=long $(GO) test -count=1 -timeout 60m -v -tags e2e -run TestCrashEngine ./e2e/...
 
 .PHONY: test-v2v
+# A KVM that is there but does not work lets the guest hang.
+test-v2v: export LIBGUESTFS_BACKEND_SETTINGS ?= force_tcg
 test-v2v: $(VERSITYGW) ## Long: the real virt-v2v on a guest that debootstrap makes (as root)
 	@scripts/deps.sh $(TEST_TOOLS) nbdkit debootstrap sfdisk
 	env="$$(scripts/v2v-guest.sh .cache/v2v)" && eval "$$env" && PATH="$(TOOLS):$$PATH" \

@@ -40,7 +40,7 @@ func (s *Store) AppendRefusals(ctx context.Context, refusals []event.Refusal) er
 
 // auditReader reads the log of one tenant, or of all.
 type auditReader struct {
-	db     *sql.DB
+	db     *pool
 	tenant string
 	all    bool
 }

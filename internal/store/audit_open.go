@@ -40,7 +40,7 @@ func OpenPostgresLog(ctx context.Context, o PostgresOptions) (*Log, error) {
 }
 
 func newLog(ctx context.Context, db *sql.DB) (*Log, error) {
-	l := &Log{auditReader: auditReader{db: db, all: true}}
+	l := &Log{auditReader: auditReader{db: &pool{DB: db}, all: true}}
 	if _, err := l.After(ctx, 0); err != nil {
 		return nil, fault.Wrap(errors.Join(err, db.Close()), fault.Unprocessable, "HX-AUDIT-011", "the database has no audit log, or cannot be read",
 			"start a daemon of this version on it once, or check the permissions")

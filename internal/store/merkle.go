@@ -77,7 +77,7 @@ func (t *tx) tile(id audit.TileID) (data []byte, err error) {
 }
 
 // readTile reads a tile outside of a transaction.
-func readTile(ctx context.Context, db *sql.DB, id audit.TileID) (data []byte, err error) {
+func readTile(ctx context.Context, db *pool, id audit.TileID) (data []byte, err error) {
 	err = db.QueryRowContext(ctx, sqlTile, id.Level, id.N).Scan(&data)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, errNoTile(id)

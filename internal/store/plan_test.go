@@ -59,7 +59,7 @@ func TestPlans(t *testing.T) {
 		{"backlog", `SELECT state, COUNT(*) FROM jobs WHERE tenant = $1 GROUP BY state`, []string{"COVERING INDEX jobs_state"}},
 		{"events", `SELECT seq FROM events WHERE job_id = $1 AND tenant = $2 AND seq > $3 ORDER BY seq LIMIT $4`, []string{"events_job"}},
 	} {
-		plan := explain(t, s.read, c.query)
+		plan := explain(t, s.read.DB, c.query)
 		for _, want := range c.indexes {
 			if !strings.Contains(plan, want) {
 				t.Errorf("%s: no %s in\n%s", c.name, want, plan)

@@ -60,11 +60,10 @@ type PostgresOptions struct {
 type Store struct {
 	lock  *os.File
 	write *sql.DB
-	read  *sql.DB
+	read  *pool
 	w     *writer
 	clock clock
 	hub   *event.Hub
-	asked prepared
 	ears  *listener // nil: SQLite, which has no other nodes
 
 	policy admission.Policy
@@ -133,10 +132,11 @@ func (s *Store) openSQLite(ctx context.Context, file string, o Options) error {
 	if err := migrateSQLite(ctx, s.write); err != nil {
 		return err
 	}
-	if s.read, err = openSQLite(file, o.Synchronous, readers); err != nil {
+	reading, err := openSQLite(file, o.Synchronous, readers)
+	if err != nil {
 		return err
 	}
-	s.asked.local = true // the driver of PostgreSQL prepares by itself
+	s.read = &pool{DB: reading, prepares: true}
 	s.w, err = newWriter(ctx, sqliteDialect, s.write, s.clock, s.hub, nil, o.Committed)
 	return err
 }
@@ -151,12 +151,13 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	}
 	d := postgresDialect
 	d.primary = toPrimary(c)
-	s.write, s.read = openPostgres(c, d.primary, max(2, d.writers), false), openPostgres(c, d.primary, 2*readers, true)
+	s.write = openPostgres(c, d.primary, max(2, d.writers), false)
+	s.read = &pool{DB: openPostgres(c, d.primary, 2*readers, true)}
 	if err := migratePostgres(ctx, s.write); err != nil {
 		return err
 	}
 	if s.clock.set != nil {
-		now, err := ask(ctx, s.read, d.clock)
+		now, err := ask(ctx, s.read.DB, d.clock)
 		if err != nil {
 			return err
 		}
@@ -191,7 +192,7 @@ func (s *Store) closeAll() error {
 		errs = append(errs, s.w.close())
 	}
 	if s.read != nil {
-		errs = append(errs, s.asked.close(), s.read.Close())
+		errs = append(errs, s.read.Close())
 	}
 	if s.write != nil {
 		errs = append(errs, s.write.Close())
