@@ -106,7 +106,7 @@ crash: build ## Long: the engine is killed 200 times while 16 clients submit 10,
 # A KVM that is there but does not work lets the guest hang.
 test-v2v: export LIBGUESTFS_BACKEND_SETTINGS ?= force_tcg
 test-v2v: $(VERSITYGW) ## Long: the real virt-v2v on a guest that debootstrap makes (as root)
-	@scripts/deps.sh $(TEST_TOOLS) nbdkit debootstrap sfdisk
+	@scripts/deps.sh $(TEST_TOOLS) nbdkit nbdcopy debootstrap sfdisk
 	env="$$(scripts/v2v-guest.sh .cache/v2v)" && eval "$$env" && PATH="$(TOOLS):$$PATH" \
 		$(GO) test -count=1 -timeout 45m -v -tags v2v -run TestVirtV2V ./internal/daemon
 

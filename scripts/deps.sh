@@ -18,6 +18,7 @@ package_of() {
 	gcc) echo "gcc libc6-dev" ;; # the race detector needs cgo
 	ovmf) echo ovmf ;; # no program: the EFI firmware for QEMU
 	sfdisk) echo fdisk ;;
+	nbdcopy) echo libnbd-bin ;;
 	nbdkit | debootstrap | strace | openssl | tmux | tar | virt-v2v | python3) echo "$1" ;;
 	*) echo "deps.sh: no package known for $1" >&2; exit 2 ;;
 	esac

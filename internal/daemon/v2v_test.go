@@ -43,7 +43,7 @@ func TestVirtV2V(t *testing.T) {
 	if image == "" {
 		t.Skip("no guest: make test-v2v makes one, and runs this")
 	}
-	for _, tool := range []string{"virt-v2v", "nbdkit", "qemu-img"} {
+	for _, tool := range []string{"virt-v2v", "nbdkit", "nbdcopy", "qemu-img"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("%s is not installed here: scripts/deps.sh %s", tool, tool)
 		}

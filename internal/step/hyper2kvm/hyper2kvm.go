@@ -65,7 +65,7 @@ func (s *Step) engine(st *job.Step) string {
 func (s *Step) program(engine string) (string, error) {
 	name, install := s.Config.Path, "install hyper2kvm (pip install hyper2kvm) or set hyper2kvm.path"
 	if engine == EngineVirtV2V {
-		name, install = s.Config.VirtV2V, "install virt-v2v (apt-get install virt-v2v nbdkit) or set hyper2kvm.virt_v2v_path"
+		name, install = s.Config.VirtV2V, "install virt-v2v (apt-get install virt-v2v nbdkit libnbd-bin) or set hyper2kvm.virt_v2v_path"
 	}
 	if name == "" {
 		name = engine

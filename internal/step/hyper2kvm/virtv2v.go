@@ -12,17 +12,21 @@ import (
 	"github.com/hypersdk/hypersdk/internal/fault"
 )
 
-// nbdkit is what virt-v2v reads its input by. Debian only recommends it.
-const nbdkit = "nbdkit"
+// helpers are the programs that virt-v2v reads its input and writes its output by,
+// with their packages. Debian only recommends them; without the second it fails when
+// the conversion is over.
+var helpers = [...]struct{ program, pkg string }{{"nbdkit", "nbdkit"}, {"nbdcopy", "libnbd-bin"}}
 
-func errNoNBDKit(err error) error {
-	return fault.Wrap(err, fault.Unprocessable, "HX-H2K-009", "virt-v2v needs nbdkit, which is not installed here", "install it (apt-get install nbdkit)")
+func errNoHelper(err error, program, pkg string) error {
+	return fault.Wrap(err, fault.Unprocessable, "HX-H2K-009", "virt-v2v needs "+program+", which is not installed here", "install it (apt-get install "+pkg+")")
 }
 
 // complete refuses a virt-v2v of the system's that lacks what it needs.
 func complete() error {
-	if _, err := child.Find(nbdkit); err != nil {
-		return errNoNBDKit(err)
+	for _, h := range helpers {
+		if _, err := child.Find(h.program); err != nil {
+			return errNoHelper(err, h.program, h.pkg)
+		}
 	}
 	return nil
 }
@@ -67,7 +71,7 @@ func explain(err error, said string) error {
 	case said == "" || !fault.Is(err, fault.Unprocessable):
 		return err
 	case has("nbdkit is not installed"):
-		return errNoNBDKit(err)
+		return errNoHelper(err, helpers[0].program, helpers[0].pkg)
 	case has("supermin"), has("guestfs_launch"):
 		return fault.Wrap(err, fault.Unprocessable, "HX-H2K-010", "libguestfs cannot start the machine by which virt-v2v looks into the guest",
 			"there must be a kernel in /boot that the daemon may read, with its modules (or SUPERMIN_KERNEL and SUPERMIN_MODULES in its environment); libguestfs-test-tool says what is wrong; where KVM does not work, LIBGUESTFS_BACKEND_SETTINGS=force_tcg")

@@ -42,6 +42,25 @@ func TestErrorsOfVirtV2V(t *testing.T) {
 	}
 }
 
+// TestHelpersOfVirtV2V: what is not there is told before anything runs, with its package.
+func TestHelpersOfVirtV2V(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	for _, want := range []string{"apt-get install nbdkit)", "apt-get install libnbd-bin)", ""} {
+		err := complete()
+		if f := fault.As(err); err == nil != (want == "") || want != "" && (f.Code != "HX-H2K-009" || !strings.Contains(f.Fix, want)) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		for _, h := range helpers {
+			if strings.Contains(want, h.pkg) {
+				if err := os.WriteFile(filepath.Join(dir, h.program), nil, 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
 // TestGuestfsEnv: what the operator tells libguestfs reaches it, and nothing else does.
 func TestGuestfsEnv(t *testing.T) {
 	t.Parallel()
