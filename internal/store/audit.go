@@ -80,7 +80,7 @@ func (r *auditReader) Entries(ctx context.Context, q service.AuditQuery, before 
 	if !q.Until.IsZero() {
 		w.add("at < $%d", q.Until.UnixMicro())
 	}
-	query := `SELECT ` + recordColumns + ` FROM events WHERE ` + w.String() + ` ORDER BY pos DESC LIMIT ` + w.arg(q.Limit) //nolint:gosec // values go by placeholders
+	query := `SELECT ` + recordColumns + ` FROM events WHERE ` + w.String() + ` ORDER BY pos DESC LIMIT ` + w.arg(q.Limit)
 	rows, err := r.db.QueryContext(ctx, query, w.args...)
 	records, err := scanAll(rows, err, scanRecord)
 	return records, classify(err)

@@ -126,7 +126,7 @@ func (s *Store) Backlog(ctx context.Context) (byState map[job.State]int64, oldes
 
 func (s *Store) backlog(ctx context.Context, whose string, args ...any) (map[job.State]int64, time.Time, error) {
 	counts := make(map[job.State]int64)
-	rows, err := s.read.QueryContext(ctx, `SELECT state, COUNT(*) FROM jobs WHERE `+whose+` GROUP BY state`, args...) //nolint:gosec // whose is one of two constants
+	rows, err := s.read.QueryContext(ctx, `SELECT state, COUNT(*) FROM jobs WHERE `+whose+` GROUP BY state`, args...)
 	_, err = scanAll(rows, err, func(rows *sql.Rows) (n int64, err error) {
 		var state job.State
 		err = rows.Scan(&state, &n)

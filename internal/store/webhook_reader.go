@@ -31,7 +31,7 @@ func (r *reader) Webhooks(ctx context.Context, after string, limit int) ([]webho
 }
 
 func (r *reader) webhooks(ctx context.Context, which string, args ...any) ([]webhook.Webhook, error) {
-	rows, err := r.s.read.QueryContext(ctx, `SELECT `+webhookColumns+`, `+sqlPending+` FROM webhooks WHERE `+which, args...) //nolint:gosec // constants
+	rows, err := r.s.read.QueryContext(ctx, `SELECT `+webhookColumns+`, `+sqlPending+` FROM webhooks WHERE `+which, args...)
 	all, err := scanAll(rows, err, func(rows *sql.Rows) (webhook.Webhook, error) {
 		var v webhookRow
 		if err := rows.Scan(append(v.all(), &v.Pending)...); err != nil {

@@ -21,7 +21,7 @@ func Coalesce(l net.Listener) net.Listener { return &coalescing{l} }
 
 const (
 	maxBehind = 32 << 10              // bytes that wait for those that are being sent; one Write more is the bound of both
-	lastCall  = 10 * time.Millisecond // for what waits when the connection is closed: a socket that has room takes it at once
+	lastCall  = 10 * time.Millisecond // a socket that has room takes all at once
 )
 
 type coalescing struct{ net.Listener }
@@ -32,7 +32,7 @@ func (l *coalescing) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &coalesced{Conn: conn, each: writeByte}
+	c := &coalesced{Conn: conn, each: writeByte, last: lastCall}
 	c.moved.L = &c.mu
 	return c, nil
 }
@@ -42,6 +42,7 @@ type coalesced struct {
 	net.Conn
 
 	each time.Duration // for the peer to take at least one byte
+	last time.Duration // for all that waits when the connection is closed
 
 	mu      sync.Mutex
 	moved   sync.Cond // there is room, or there never will be
@@ -154,7 +155,7 @@ func (c *coalesced) Close() error {
 	c.mu.Lock()
 	if c.sending && !c.closed {
 		c.closed = true
-		_ = c.Conn.SetWriteDeadline(time.Now().Add(lastCall)) // the sender sees the end
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(c.last)) // the sender sees the end
 		for c.sending {
 			c.moved.Wait()
 		}

@@ -89,7 +89,7 @@ func TestSweepInNobodysWay(t *testing.T) {
 	}
 	removed, err := Sweep(t.Context(), root, func(Staged) (bool, error) {
 		s := stageIn(t, root, "vm", jobA)
-		defer s.Close() //nolint:errcheck // nothing was written
+		defer s.Close()
 		if marked, ok := s.(sink.Marked); !ok || marked.Mark() != mark {
 			t.Error("the job had to begin anew")
 		}
