@@ -87,7 +87,7 @@ func listen(ctx context.Context, addr string, server *http.Server) error {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
-	if err := server.Serve(rest.Coalesce(l)); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -265,7 +265,7 @@ func (d *Daemon) serve() error {
 	if d.certificate != nil {
 		return d.server.ServeTLS(d.listener, "", "")
 	}
-	return d.server.Serve(rest.Coalesce(d.listener))
+	return d.server.Serve(d.listener)
 }
 
 // Run serves until ctx is done, then stops in order: no new requests, running

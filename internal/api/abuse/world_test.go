@@ -148,7 +148,7 @@ func (w *world) doors(ctx context.Context, log *slog.Logger, entrance *gate.Gate
 	return api
 }
 
-// serve serves as the daemon does, until the test is over; stop ends the streams.
+// serve serves until the test is over; stop ends the streams.
 func (w *world) serve(server *http.Server, stop context.CancelFunc) (addr string) {
 	w.t.Helper()
 	return w.serveOn(listen(w.t, "127.0.0.1"), server, stop)
@@ -157,7 +157,7 @@ func (w *world) serve(server *http.Server, stop context.CancelFunc) (addr string
 func (w *world) serveOn(l net.Listener, server *http.Server, stop context.CancelFunc) (addr string) {
 	w.t.Helper()
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(rest.Coalesce(l)) }()
+	go func() { done <- server.Serve(l) }()
 	w.t.Cleanup(func() {
 		stop()
 		_ = server.Close()
