@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -33,6 +34,36 @@ func (l tight) Accept() (net.Conn, error) {
 		err = conn.(*net.TCPConn).SetWriteBuffer(4096)
 	}
 	return conn, err
+}
+
+// clogged gives connections that take no more than a few answers, whatever the kernel
+// would do for a client that reads nothing.
+type clogged struct{ net.Listener }
+
+func (l clogged) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return &cloggedConn{Conn: conn, closed: make(chan struct{})}, err
+}
+
+type cloggedConn struct {
+	net.Conn
+
+	written int
+	once    sync.Once
+	closed  chan struct{}
+}
+
+func (c *cloggedConn) Write(p []byte) (int, error) {
+	if c.written += len(p); c.written > 4096 {
+		<-c.closed
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *cloggedConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
 }
 
 // few is another server over the same doors, which takes few connections. edit may

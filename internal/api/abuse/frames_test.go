@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"github.com/hypersdk/hypersdk/internal/api/rest"
 	"golang.org/x/net/http2/hpack"
 )
 
@@ -105,8 +107,7 @@ func frames() []abuse {
 			return p.end()
 		}},
 		{name: "HTTP/2: PING without reading the answers", want: "closed", try: func(w *world, c caller) string {
-			addr, _ := w.few(nil)
-			p := c.peer(addr)
+			p := c.peer(w.serveOn(clogged{listen(w.t, "127.0.0.1")}, rest.NewServer(w.api, w.logger), w.stop))
 			defer func() { _ = p.conn.Close() }()
 			return p.flood(func() error { return p.out.WritePing(false, [8]byte{}) })
 		}},
