@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -41,11 +39,8 @@ const (
 // could: a transaction may take its numbers and commit behind one that took
 // higher ones.
 func (s *Store) Sequence(ctx context.Context, limit int) (n int64, err error) {
-	var one int
-	if err := s.read.QueryRowContext(ctx, sqlUnplaced).Scan(&one); errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
-	} else if err != nil {
-		return 0, classify(err)
+	if none, err := s.nothing(ctx, question{sql: sqlUnplaced}); none || err != nil {
+		return 0, err
 	}
 	err = s.w.update(ctx, func(t *tx) error {
 		n, err = t.place(limit, s.signer)

@@ -24,25 +24,16 @@ const (
 	watchIP                          = "127.4.0.9" // of who looks after it
 )
 
-// tight gives connections a small buffer: what the client does not read piles up
-// with the server soon.
-type tight struct{ net.Listener }
-
-func (l tight) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err == nil {
-		err = conn.(*net.TCPConn).SetWriteBuffer(4096)
-	}
-	return conn, err
-}
-
 // clogged gives connections that take no more than a few answers, whatever the kernel
 // would do for a client that reads nothing.
 type clogged struct{ net.Listener }
 
 func (l clogged) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
-	return &cloggedConn{Conn: conn, closed: make(chan struct{})}, err
+	if err != nil {
+		return nil, err
+	}
+	return &cloggedConn{Conn: conn, closed: make(chan struct{})}, nil
 }
 
 type cloggedConn struct {
@@ -78,7 +69,7 @@ func (w *world) few(edit func(s *http.Server)) (addr string, count *gate.Connect
 	if edit != nil {
 		edit(server)
 	}
-	return w.serveOn(count.Limit(tight{listen(w.t, "127.0.0.1")}), server, w.stop), count
+	return w.serveOn(count.Limit(listen(w.t, "127.0.0.1")), server, w.stop), count
 }
 
 // hold opens connections until one is refused, and tells how many there are. Each
